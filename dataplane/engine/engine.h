@@ -68,8 +68,11 @@ class Engine {
   virtual void finish(ConnectionId) = 0;
   /// Ends it now; queued bytes are lost. `closed` follows from a later poll().
   virtual void close(ConnectionId) = 0;
-  /// Stops accepting, for good: drain.
-  virtual void stop_accepting() = 0;
+  /// Off: closes the listeners, so that peers are refused by the host and go elsewhere (drain). On: opens them again;
+  /// false when that failed, and the engine keeps trying on later polls.
+  virtual bool set_accepting(bool on) = 0;
+  /// Under load, poll() may wait up to so long for more completions before it returns; 0: never. A hint.
+  virtual void set_gather_max(uint64_t ns) = 0;
   /// The one method that any thread may call: makes a waiting or the next poll() return at once.
   virtual void wake() = 0;
 
