@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "penstock/amf/amf0.h"
+#include "penstock/amf/value.h"
+#include "penstock/base/bytes.h"
+#include "penstock/base/fault.h"
+
+namespace penstock::amf {
+
+/// Reads one AMF3 context: its tables of strings, objects and traits live as long as the reader. In
+/// RTMP every value after a 0x11 switch is a context of its own. `bytes` must outlive the reader.
+class Amf3Reader {
+ public:
+  /// `depth`: how deep the value already lies in the body around it.
+  explicit Amf3Reader(Bytes bytes, ReadBudget budget = {}, size_t depth = 0)
+      : bytes_(bytes), depth_(depth), budget_(budget) {}
+  Amf3Reader(const Amf3Reader&) = delete;
+  Amf3Reader& operator=(const Amf3Reader&) = delete;
+
+  [[nodiscard]] bool at_end() const { return position_ == bytes_.size(); }
+  [[nodiscard]] size_t position() const { return position_; }
+  [[nodiscard]] ReadBudget budget() const { return budget_; }
+
+  /// Faults as Amf0Reader::next; amf_marker also for an externalizable class that we do not know,
+  /// because its length is known to nobody else.
+  [[nodiscard]] std::expected<Value, Fault> next();
+
+ private:
+  using Read = std::expected<Value, Fault>;
+  using Done = std::expected<void, Fault>;
+
+  struct Traits {
+    std::string class_name;
+    std::vector<std::string> names;
+    bool dynamic = false;
+    bool external = false;
+  };
+
+  [[nodiscard]] size_t left() const { return bytes_.size() - position_; }
+  [[nodiscard]] std::expected<uint32_t, Fault> u29();
+  [[nodiscard]] std::expected<uint8_t, Fault> byte();
+  [[nodiscard]] std::expected<double, Fault> number();
+  [[nodiscard]] std::expected<std::string, Fault> raw(size_t length);
+  [[nodiscard]] std::expected<std::string, Fault> text();
+  [[nodiscard]] std::expected<uint32_t, Fault> traits(uint32_t header);
+  [[nodiscard]] Done count_copy(size_t bytes);
+
+  [[nodiscard]] Read value(size_t depth);
+  [[nodiscard]] Read complex(uint8_t marker, size_t depth);
+  [[nodiscard]] Read leaf(uint8_t marker, uint32_t header);
+  [[nodiscard]] Read array(uint32_t count, size_t depth);
+  [[nodiscard]] Read object(uint32_t header, size_t depth);
+  [[nodiscard]] Read vector(uint8_t marker, uint32_t count, size_t depth);
+  [[nodiscard]] Read dictionary(uint32_t count, size_t depth);
+  [[nodiscard]] Done external(Value& into, size_t depth);
+  [[nodiscard]] Done flagged_groups(Value& into, size_t groups, size_t depth);
+  [[nodiscard]] Done named_until_empty(Value& into, size_t depth);
+
+  Bytes bytes_;
+  size_t position_ = 0;
+  size_t depth_ = 0;
+  ReadBudget budget_;
+  std::vector<std::string> strings_;
+  std::vector<Traits> traits_;
+  uint32_t objects_ = 0;
+  std::expected<void, Fault> state_;
+};
+
+/// Appends one AMF3 context to `out`, with references for repeated strings and traits.
+class Amf3Writer {
+ public:
+  explicit Amf3Writer(std::vector<uint8_t>& out) : out_(out) {}
+  Amf3Writer(const Amf3Writer&) = delete;
+  Amf3Writer& operator=(const Amf3Writer&) = delete;
+
+  void write(const Value& value);
+
+ private:
+  void u29(uint32_t value);
+  void number(double value);
+  void text(std::string_view text);
+  void block(std::string_view bytes);
+  void array(const Value& value);
+  void object(const Value& value);
+  void vector(const Value& value);
+  void dictionary(const Value& value);
+  void external(const Value& value);
+  void traits(const Value& value, bool external);
+
+  std::vector<uint8_t>& out_;
+  std::vector<std::string> strings_;
+  std::vector<std::string>
+      traits_;  // each as its own inline encoding without references: equal text, equal traits
+};
+
+}  // namespace penstock::amf
