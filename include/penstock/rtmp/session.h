@@ -139,6 +139,9 @@ class Session {
   /// `input` must stay valid until next() has returned NeedInput. Only after NeedInput (or before the first event).
   void feed(Bytes input, Instant now);
   std::expected<Event, Fault> next();
+  /// Hands back the input that next() has not used yet, as if it had not been fed: an owner that must wait for a verdict
+  /// keeps it and feeds it later. Views of it die with what was fed.
+  [[nodiscard]] Bytes take_unread();
 
   /// On allowed: StreamBegin, onStatus NetStream.Publish.Start, onFCPublish. On refused: the error status, and the owner
   /// closes the connection after the outbox has gone out (FFmpeg does not close by itself).
