@@ -24,6 +24,7 @@ extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*call
 
 namespace {
 
+using penstock::Prng;
 using Input = std::vector<uint8_t>;
 
 // Enough to walk every branch near the corpus in about a second; a longer search is libFuzzer's, or
