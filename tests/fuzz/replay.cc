@@ -27,9 +27,9 @@ namespace {
 using penstock::Prng;
 using Input = std::vector<uint8_t>;
 
-// Enough to walk every branch near the corpus in about a second; a longer search is libFuzzer's, or
+// Enough to walk every branch near the corpus in a second or two; a longer search is libFuzzer's, or
 // --runs.
-constexpr uint64_t default_runs = 3000;
+constexpr uint64_t default_runs = 20'000;
 // A mutation grows an input by at most its own size, eight times over; beyond this nothing new is
 // found in our decoders.
 constexpr size_t input_bytes_max = 1 << 20;

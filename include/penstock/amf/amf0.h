@@ -40,16 +40,20 @@ class Amf0Reader {
 
   [[nodiscard]] size_t left() const { return body_.size() - position_; }
   [[nodiscard]] Read value(size_t depth);
-  [[nodiscard]] Read scalar(uint8_t marker);
+  [[nodiscard]] Read number(Type type);
+  [[nodiscard]] Read text_value(Type type, size_t length_bytes);
+  [[nodiscard]] Read reference();
   [[nodiscard]] Read complex(uint8_t marker, size_t depth);
   [[nodiscard]] Read amf3_value(size_t depth);
-  [[nodiscard]] Done members(Value& into, size_t depth, bool end_may_lack, size_t declared);
+  [[nodiscard]] Done members(Value& into, size_t depth, bool end_may_lack, uint32_t declared);
   [[nodiscard]] Done items(Value& into, size_t depth);
+  [[nodiscard]] std::expected<uint32_t, Fault> length(size_t length_bytes);
   [[nodiscard]] std::expected<std::string, Fault> text(size_t length_bytes);
 
   Bytes body_;
   size_t position_ = 0;
   size_t complex_values_ = 0;
+  size_t amf3_values_ = 0;
   ReadBudget budget_;
   std::expected<void, Fault> state_;
 };
@@ -94,7 +98,8 @@ class Amf0Writer {
   void write(const Value& value);
 
  private:
-  void raw_text(std::string_view text);
+  void short_text(std::string_view text);
+  void long_text(uint8_t marker, std::string_view text);
   void members(const Value& value);
   void array(const Value& value);
 
