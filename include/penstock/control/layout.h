@@ -133,7 +133,9 @@ struct WantedState {
   uint32_t keys_bytes = 0;  // length of keys below
   uint64_t keys_hash = 0;   // FNV-1a of keys: tells a half-written list
 };
-static_assert(tunable_count <= 64);
+// The last bit of tuned_live is log_level's.
+constexpr size_t tuned_log_level_bit = 63;
+static_assert(tunable_count <= tuned_log_level_bit);
 
 /// keys is written before state; the state's keys_hash says which list belongs to it.
 struct Wanted {
