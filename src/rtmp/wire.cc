@@ -10,7 +10,9 @@ namespace {
 constexpr uint32_t timestamp_extended = 0xFFFFFF;
 constexpr size_t type0_bytes = 12;  // basic header 1, message header 11
 
-size_t extended_bytes(const WireHeader& header) { return header.timestamp >= timestamp_extended ? 4 : 0; }
+size_t extended_bytes(const WireHeader& header) {
+  return header.timestamp >= timestamp_extended ? 4 : 0;
+}
 
 size_t write_type0(uint8_t* wire, const WireHeader& header) {
   const bool extended = header.timestamp >= timestamp_extended;
@@ -25,7 +27,8 @@ size_t write_type0(uint8_t* wire, const WireHeader& header) {
 
 size_t write_type3(uint8_t* wire, const WireHeader& header) {
   wire[0] = static_cast<uint8_t>(0xC0 | header.chunk_stream_id);
-  // Repeated on every continuation: with the field omitted librtmp 2.4 and FFmpeg lose sync at once.
+  // Repeated on every continuation: with the field omitted librtmp 2.4 and FFmpeg lose sync at
+  // once.
   if (header.timestamp >= timestamp_extended) store_u32(wire + 1, header.timestamp);
   return 1 + extended_bytes(header);
 }
@@ -34,14 +37,16 @@ size_t write_type3(uint8_t* wire, const WireHeader& header) {
 
 size_t wire_end(const WireHeader& header, uint32_t chunk_bytes, uint32_t payload_end) {
   const size_t continuations = payload_end == 0 ? 0 : (payload_end - 1) / chunk_bytes;
-  return type0_bytes + extended_bytes(header) + payload_end + continuations * (1 + extended_bytes(header));
+  return type0_bytes + extended_bytes(header) + payload_end +
+         continuations * (1 + extended_bytes(header));
 }
 
 size_t wire_bytes(const WireHeader& header, uint32_t chunk_bytes) {
   return wire_end(header, chunk_bytes, header.message_bytes);
 }
 
-size_t wire_write(uint8_t* wire, const WireHeader& header, uint32_t chunk_bytes, uint32_t offset, Bytes piece) {
+size_t wire_write(uint8_t* wire, const WireHeader& header, uint32_t chunk_bytes, uint32_t offset,
+                  Bytes piece) {
   PENSTOCK_ASSERT(header.chunk_stream_id >= 2 && header.chunk_stream_id <= 63);
   PENSTOCK_ASSERT(offset + piece.size() <= header.message_bytes);
   size_t at = wire_end(header, chunk_bytes, offset);

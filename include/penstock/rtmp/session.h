@@ -144,8 +144,9 @@ class Session {
   [[nodiscard]] Bytes take_unread();
 
   /// On allowed: StreamBegin, onStatus NetStream.Publish.Start, onFCPublish. On refused: the error status, and the owner
-  /// closes the connection after the outbox has gone out (FFmpeg does not close by itself).
-  void answer_publish(uint32_t message_stream_id, const Verdict& verdict);
+  /// closes the connection after the outbox has gone out (FFmpeg does not close by itself). The clock for the first media
+  /// starts at `now`, or at the last feed when that was later.
+  void answer_publish(uint32_t message_stream_id, const Verdict& verdict, Instant now = {});
   /// On allowed: StreamBegin, Play.Reset, Play.Start, |RtmpSampleAccess, Data.Start.
   void answer_play(uint32_t message_stream_id, const Verdict& verdict);
 

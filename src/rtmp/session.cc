@@ -1,0 +1,228 @@
+#include "penstock/rtmp/session.h"
+
+#include <algorithm>
+
+#include "penstock/base/assert.h"
+#include "src/rtmp/session_state.h"
+
+namespace penstock::rtmp {
+
+Session::Session(const SessionSettings& settings, uint64_t random_seed, Instant now)
+    : state_(std::make_unique<State>(settings, random_seed, now)) {}
+Session::~Session() = default;
+
+void Session::feed(Bytes input, Instant now) { state_->feed(input, now); }
+std::expected<Event, Fault> Session::next() { return state_->next(); }
+
+Bytes Session::take_unread() {
+  Bytes unread = state_->handshake ? state_->handshake_input : state_->reader.take_unread();
+  state_->handshake_input = {};
+  state_->bytes_received -= unread.size();
+  return unread;
+}
+
+void Session::answer_publish(uint32_t message_stream_id, const Verdict& verdict, Instant now) {
+  state_->answer_publish(message_stream_id, verdict, now);
+}
+void Session::answer_play(uint32_t message_stream_id, const Verdict& verdict) {
+  state_->answer_play(message_stream_id, verdict);
+}
+void Session::publisher_went(uint32_t message_stream_id) {
+  state_->publisher_went(message_stream_id);
+}
+void Session::publisher_came(uint32_t message_stream_id) {
+  state_->publisher_came(message_stream_id);
+}
+void Session::end_publish(uint32_t message_stream_id, std::string_view text) {
+  state_->end_publish(message_stream_id, text);
+}
+
+Instant Session::deadline() const { return state_->deadline(); }
+std::expected<void, Fault> Session::expire(Instant now) {
+  if (state_->deadline() > now) return {};
+  const auto fault = state_->due_fault();
+  PENSTOCK_ASSERT(fault.has_value());
+  return std::unexpected(*fault);
+}
+
+Outbox& Session::outbox() { return state_->outbox; }
+uint64_t Session::bytes_received() const { return state_->bytes_received; }
+
+// ---- bytes to messages ----
+
+void Session::State::feed(Bytes input, Instant at) {
+  now = std::max(now, at);
+  bytes_received += input.size();
+  if (now.since(second_since) >= ns_per_s) {
+    second_since = now;
+    second_bytes = second_messages = second_commands = second_metadata = 0;
+  }
+  second_bytes += input.size();
+  if (handshake) [[unlikely]] {
+    handshake_input = input;
+    return;
+  }
+  reader.set_limits(settings.message_bytes_max, settings.partial_bytes_max);
+  reader.feed(input);
+  acknowledge();
+}
+
+std::expected<Event, Fault> Session::State::next() {
+  if (scratch_used) [[unlikely]] {
+    scratch_body = {};
+    scratch_name = {};
+    scratch_query = {};
+    scratch_text = {};
+    scratch_used = false;
+  }
+  for (;;) {
+    if (queued > 0) [[unlikely]] {
+      Event event = queue_events[0];
+      queue_events[0] = queue_events[1];
+      --queued;
+      return event;
+    }
+    Report report = handshake              ? handshake_step()
+                    : splitting != no_slot ? aggregate_step()
+                                           : piece_step();
+    if (!report) return std::unexpected(report.error());
+    if (*report) return std::move(**report);
+  }
+}
+
+Session::State::Report Session::State::handshake_step() {
+  const auto used = handshake->feed(handshake_input, outbox);
+  if (!used) return std::unexpected(used.error());
+  handshake_input = handshake_input.subspan(*used);
+  if (!handshake->done()) return NeedInput{};
+  const HandshakeDone done{.digest = handshake->digest()};
+  if (handshake->echo_differs()) queue(Tolerated{Fault::handshake_echo});
+  handshake.reset();
+  phase_since = now;
+  reader.set_limits(settings.message_bytes_max, settings.partial_bytes_max);
+  reader.feed(handshake_input);
+  handshake_input = {};
+  return done;
+}
+
+Session::State::Report Session::State::piece_step() {
+  if (held_piece) [[unlikely]] {
+    const Piece piece = *held_piece;
+    held_piece.reset();
+    return on_piece(piece);
+  }
+  const auto piece = reader.next();
+  if (!piece) return std::unexpected(piece.error());
+  if (!*piece) return NeedInput{};
+  return on_piece(**piece);
+}
+
+void Session::State::queue(Event event) {
+  PENSTOCK_ASSERT(queued < queue_events.size());
+  queue_events[queued++] = event;
+}
+
+void Session::State::acknowledge() {
+  // Unread input that was handed back may have been acknowledged already.
+  if (!connected || bytes_received < bytes_acknowledged + ack_window_bytes) return;
+  bytes_acknowledged = bytes_received;
+  writer.write(outbox, acknowledgement(bytes_received));
+}
+
+// ---- deadlines ----
+
+std::optional<Fault> Session::State::due_fault() const {
+  if (handshake) return Fault::handshake_timeout;
+  if (!connected) return Fault::connect_timeout;
+  bool used = false;
+  for (const MessageStream& stream : streams) {
+    if (stream.role == Role::publishing) {
+      return media_seen ? Fault::silent_publisher : Fault::first_media_timeout;
+    }
+    // A verdict is the owner's to hurry, and a player may listen as long as it likes.
+    if (stream.role == Role::publish_asked || stream.plays()) used = true;
+  }
+  if (used) return std::nullopt;
+  return Fault::publish_timeout;
+}
+
+Instant Session::State::deadline() const {
+  const auto fault = due_fault();
+  if (!fault) return Instant::never();
+  switch (*fault) {
+    case Fault::handshake_timeout:
+      return phase_since.after_ns(settings.handshake_ns);
+    case Fault::first_media_timeout:
+      return published_at.after_ns(settings.first_media_ns);
+    case Fault::silent_publisher:
+      return last_media.after_ns(settings.silent_publisher_ns);
+    default:
+      return phase_since.after_ns(settings.connect_to_publish_ns);
+  }
+}
+
+// ---- message streams ----
+
+MessageStream* Session::State::find_stream(uint32_t message_stream_id) {
+  if (message_stream_id == 0) return nullptr;
+  for (MessageStream& stream : streams) {
+    if (stream.id == message_stream_id) return &stream;
+  }
+  return nullptr;
+}
+
+MessageStream* Session::State::find_publish() { return find_stream(publish_id); }
+
+MessageStream* Session::State::only_stream() {
+  MessageStream* only = nullptr;
+  for (MessageStream& stream : streams) {
+    if (stream.id == 0) continue;
+    if (only != nullptr) return nullptr;
+    only = &stream;
+  }
+  return only;
+}
+
+std::expected<MessageStream*, Fault> Session::State::make_stream(uint32_t message_stream_id) {
+  if (message_stream_id == 0) {
+    // The lowest free id, so that a peer's first stream is always 1. 0 will not do: GStreamer
+    // refuses it.
+    message_stream_id = 1;
+    while (find_stream(message_stream_id) != nullptr) ++message_stream_id;
+  }
+  for (MessageStream& stream : streams) {
+    if (stream.id != 0) continue;
+    stream = {.id = message_stream_id};
+    return &stream;
+  }
+  return std::unexpected(Fault::message_streams_exceeded);
+}
+
+/// The stream that a publish or play is for. It may arrive without createStream, or on message
+/// stream 0.
+std::expected<MessageStream*, Fault> Session::State::stream_for(uint32_t message_stream_id) {
+  MessageStream* stream = find_stream(message_stream_id);
+  if (stream == nullptr && message_stream_id == 0) stream = only_stream();
+  if (stream != nullptr) return stream;
+  return make_stream(message_stream_id);
+}
+
+void Session::State::publish_gone() {
+  publish_id = 0;
+  fc_publish_seen = false;
+  skip_media();
+}
+
+/// What is left of unfinished messages must not come out as part of a later publish.
+void Session::State::skip_media() {
+  phase_since = now;
+  splitting = no_slot;
+  for (uint8_t slot = 0; slot < slot_use.size(); ++slot) {
+    if (slot_use[slot] == SlotUse::assembled) continue;
+    slot_use[slot] = SlotUse::skipped;
+    aggregates[slot].reset();
+    assemblies[slot] = {};
+  }
+}
+
+}  // namespace penstock::rtmp

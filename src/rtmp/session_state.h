@@ -1,0 +1,176 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "penstock/base/limits.h"
+#include "penstock/rtmp/aggregate.h"
+#include "penstock/rtmp/chunk_reader.h"
+#include "penstock/rtmp/chunk_writer.h"
+#include "penstock/rtmp/command.h"
+#include "penstock/rtmp/handshake.h"
+#include "penstock/rtmp/session.h"
+
+namespace penstock::rtmp {
+
+/// What a message stream is used for. A publish that was refused, or that we ended, still sends for
+/// a while: `muted`.
+enum class Role : uint8_t { none, publish_asked, publishing, muted, play_asked, playing };
+
+struct MessageStream {
+  uint32_t id = 0;  // 0: this place is free
+  Role role = Role::none;
+  bool play_reset = false;
+  std::string name;  // as the peer gave it, for the descriptions of statuses
+
+  [[nodiscard]] bool publishes() const {
+    return role == Role::publish_asked || role == Role::publishing || role == Role::muted;
+  }
+  [[nodiscard]] bool plays() const { return role == Role::play_asked || role == Role::playing; }
+};
+
+/// Everything of a session; its parts are session.cc (bytes to messages, deadlines),
+/// session_messages.cc (messages to events), session_commands.cc (what peers ask) and
+/// session_answers.cc (what the owner answers).
+///
+/// An established publisher costs about 1.5 KB: tens of thousands of these exist.
+struct Session::State {
+  State(const SessionSettings& given, uint64_t random_seed, Instant at)
+      : settings(given),
+        now(at),
+        phase_since(at),
+        handshake(std::make_unique<Handshake>(random_seed)) {}
+
+  /// No event: what was read needed no report.
+  using Report = std::expected<std::optional<Event>, Fault>;
+
+  /// What becomes of the pieces of the message in a slot.
+  enum class SlotUse : uint8_t { skipped, media, assembled, aggregate };
+
+  // ---- session.cc ----
+  void feed(Bytes input, Instant at);
+  std::expected<Event, Fault> next();
+  Report handshake_step();
+  Report piece_step();
+  void queue(Event event);
+  [[nodiscard]] std::optional<Fault> due_fault() const;
+  [[nodiscard]] Instant deadline() const;
+  void acknowledge();
+
+  // ---- session_messages.cc ----
+  Report on_piece(const Piece& piece);
+  std::expected<void, Fault> count_message();
+  std::expected<std::optional<Fault>, Fault> begin_message(const Piece& piece);
+  Report media_piece(const Piece& piece);
+  Report assemble(uint8_t slot, const Piece& piece);
+  Report aggregate_step();
+  Report on_message(uint8_t type, uint32_t message_stream_id, uint32_t timestamp, Bytes body);
+  Report on_control(uint8_t type, Bytes body);
+  Report on_abort(uint32_t chunk_stream_id);
+  std::optional<Event> abandon(uint8_t slot);
+  std::expected<void, Fault> on_user_control(Bytes body);
+  Report on_data(uint8_t type, uint32_t timestamp, Bytes body);
+  Report relay_data(uint8_t type, uint32_t timestamp, Bytes values, std::string_view name,
+                    bool amf3);
+  std::expected<void, Fault> count_command();
+
+  // ---- session_commands.cc ----
+  Report on_command(uint8_t type, uint32_t message_stream_id, Bytes body);
+  Report on_connect(const Command& command, uint32_t message_stream_id);
+  Report on_release_stream(const Command& command, uint32_t message_stream_id);
+  Report on_fc_publish(const Command& command, uint32_t message_stream_id);
+  Report on_fc_unpublish(const Command& command, uint32_t message_stream_id);
+  Report on_fc_subscribe(const Command& command, uint32_t message_stream_id);
+  Report on_create_stream(const Command& command, uint32_t message_stream_id);
+  Report on_delete_stream(const Command& command, uint32_t message_stream_id);
+  Report on_close_stream(const Command& command, uint32_t message_stream_id);
+  Report on_publish(const Command& command, uint32_t message_stream_id);
+  Report on_play(const Command& command, uint32_t message_stream_id);
+  Report on_play2(const Command& command, uint32_t message_stream_id);
+  Report on_pause(const Command& command, uint32_t message_stream_id);
+  Report on_seek(const Command& command, uint32_t message_stream_id);
+  Report on_receive(const Command& command, uint32_t message_stream_id);
+  Report on_stream_length(const Command& command, uint32_t message_stream_id);
+  Report on_plain_call(const Command& command, uint32_t message_stream_id);
+  Report on_answer(const Command& command, uint32_t message_stream_id);
+  std::expected<void, Fault> ask_name(std::string_view name);
+  std::optional<Event> end_role(MessageStream& stream);
+
+  // ---- session_answers.cc ----
+  void answer_publish(uint32_t message_stream_id, const Verdict& verdict, Instant at);
+  void answer_play(uint32_t message_stream_id, const Verdict& verdict);
+  void publisher_went(uint32_t message_stream_id);
+  void publisher_came(uint32_t message_stream_id);
+  void end_publish(uint32_t message_stream_id, std::string_view text);
+  /// To a call; nothing when the peer wants no answer.
+  void reply(const Command& command, const Body& body);
+  void send_status(uint32_t message_stream_id, const Body& body);
+  void send_data(uint32_t message_stream_id, const Body& body);
+
+  // ---- message streams ----
+  MessageStream* find_stream(uint32_t message_stream_id);
+  MessageStream* find_publish();
+  /// The one that a command without a valid id can only mean.
+  MessageStream* only_stream();
+  /// Faults: message_streams_exceeded.
+  std::expected<MessageStream*, Fault> make_stream(uint32_t message_stream_id);
+  std::expected<MessageStream*, Fault> stream_for(uint32_t message_stream_id);
+  void publish_gone();
+  void skip_media();
+
+  const SessionSettings& settings;
+  Instant now;
+  // Handshake: its start. Later: since when the peer has neither published nor played.
+  Instant phase_since;
+  Instant published_at{};
+  Instant last_media{};
+  Instant ping_answered{};
+  Instant second_since{};  // of the counters per second
+
+  uint64_t bytes_received = 0;
+  uint64_t bytes_acknowledged = 0;
+  uint64_t second_bytes = 0;
+  uint32_t second_messages = 0;
+  uint32_t second_commands = 0;
+  uint32_t second_metadata = 0;
+  uint32_t ack_window_bytes =
+      2'500'000;                  // until the peer names one: what servers of the field assume
+  uint32_t window_announced = 0;  // ours, as last told to the peer
+
+  bool connected = false;
+  bool media_seen = false;       // since the publish was asked
+  bool fc_publish_seen = false;  // the peer may wait for onFCPublish
+  bool scratch_used = false;
+  uint8_t queued = 0;
+  uint8_t splitting = no_slot;  // slot whose aggregate has a run to be taken apart
+  uint32_t publish_id = 0;      // message stream of the one publish; 0: none
+
+  static constexpr uint8_t no_slot = 0xFF;
+
+  ChunkReader reader;
+  ChunkWriter writer;
+  Outbox outbox;
+  std::unique_ptr<Handshake> handshake;  // until it is done
+  Bytes handshake_input;
+
+  std::array<SlotUse, partial_messages_max> slot_use{};
+  std::array<std::vector<uint8_t>, partial_messages_max> assemblies;
+  std::array<std::unique_ptr<AggregateReader>, partial_messages_max> aggregates;
+  std::array<MessageStream, message_streams_max> streams;
+  std::array<Event, 2> queue_events;
+  std::optional<Piece> held_piece;  // waits for the events that come before it
+
+  std::string app;    // normalised
+  std::string query;  // of connect
+
+  // What the views of the last event may point to; freed by the next call of next().
+  std::vector<uint8_t> scratch_body;
+  std::string scratch_name;
+  std::string scratch_query;
+  std::string scratch_text;
+};
+
+}  // namespace penstock::rtmp
