@@ -1,0 +1,114 @@
+#include "dataplane/applied_config.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "dataplane/text_file.h"
+
+namespace penstock::dataplane {
+namespace {
+
+std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {
+  const std::string beside = path + ".new";
+  // 0600: the list of admission keys is in it.
+  const int descriptor = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (descriptor < 0) return std::unexpected(beside + ": " + std::strerror(errno));
+  bool written = true;
+  while (written && !text.empty()) {
+    const ssize_t count = ::write(descriptor, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    written = count > 0;
+    if (written) text.remove_prefix(static_cast<size_t>(count));
+  }
+  written = written && ::fsync(descriptor) == 0;
+  const int cause = errno;
+  ::close(descriptor);
+  if (!written || ::rename(beside.c_str(), path.c_str()) != 0) {
+    const int why = written ? errno : cause;
+    ::unlink(beside.c_str());
+    return std::unexpected(path + ": " + std::strerror(why));
+  }
+  return {};
+}
+
+}  // namespace
+
+AppliedConfigFile::AppliedConfigFile(std::string state_dir)
+    : path_(state_dir + "/applied.toml"), live_path_(state_dir + "/applied_live") {}
+
+std::expected<std::optional<AppliedConfig>, std::string> AppliedConfigFile::load() const {
+  const auto text = read_text_file(path_);
+  if (!text) {
+    if (text.error() == ENOENT) return std::nullopt;
+    return std::unexpected(path_ + ": " + std::strerror(text.error()));
+  }
+  const auto parsed = config::parse(*text, path_);
+  if (!parsed) return std::unexpected(parsed.error().front().to_string());
+  AppliedConfig applied{*parsed};
+  if (const auto live = read_text_file(live_path_)) {
+    size_t from = 0;
+    while (from < live->size()) {
+      const size_t end = std::min(live->find('\n', from), live->size());
+      if (const auto tunable =
+              control::find_tunable(std::string_view(*live).substr(from, end - from))) {
+        applied.tuned_live |= uint64_t{1} << static_cast<size_t>(*tunable);
+      }
+      from = end + 1;
+    }
+  }
+  return applied;
+}
+
+std::expected<void, std::string> AppliedConfigFile::store(const AppliedConfig& applied) const {
+  std::string live;
+  for (size_t i = 0; i < control::tunable_count; ++i) {
+    if ((applied.tuned_live >> i & 1) != 0)
+      live += std::string(control::tunable_table[i].name) + '\n';
+  }
+  if (auto stored = replace_file(live_path_, live); !stored) return stored;
+  return replace_file(path_, config::render(applied.config));
+}
+
+void AppliedConfigFile::remove() const {
+  ::unlink(path_.c_str());
+  ::unlink(live_path_.c_str());
+}
+
+AppliedConfig merge(const config::Config& base, const control::WantedState& wanted,
+                    std::string_view keys) {
+  AppliedConfig applied{base};
+  applied.config.publish = wanted.admission;
+  applied.config.log_level = wanted.log_level;
+  applied.config.tunables = wanted.tunables;
+  applied.config.keys.clear();
+  while (!keys.empty()) {
+    const size_t end = std::min(keys.find('\n'), keys.size());
+    if (end > 0) applied.config.keys.emplace_back(keys.substr(0, end));
+    keys.remove_prefix(std::min(end + 1, keys.size()));
+  }
+  applied.tuned_live = uint64_t{wanted.tuned_live[1]} << 32 | wanted.tuned_live[0];
+  return applied;
+}
+
+control::WantedState wanted_state(const AppliedConfig& applied, std::string& keys) {
+  control::WantedState wanted;
+  wanted.epoch = 1;
+  wanted.tunables = applied.config.tunables;
+  wanted.tuned_live[0] = static_cast<uint32_t>(applied.tuned_live);
+  wanted.tuned_live[1] = static_cast<uint32_t>(applied.tuned_live >> 32);
+  wanted.admission = applied.config.publish;
+  wanted.log_level = applied.config.log_level;
+  keys.clear();
+  for (const std::string& key : applied.config.keys) {
+    if (keys.size() + key.size() + 1 > control::keys_bytes_max) break;
+    keys += key + '\n';
+  }
+  wanted.keys_bytes = static_cast<uint32_t>(keys.size());
+  wanted.keys_hash = control::fnv1a(keys);
+  return wanted;
+}
+
+}  // namespace penstock::dataplane

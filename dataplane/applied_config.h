@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+
+#include "penstock/config/config.h"
+#include "penstock/control/layout.h"
+
+// The configuration that was last applied, on disk: a data plane that died starts from it alone,
+// whatever has become of the configuration file and of the control plane. A clean stop removes it,
+// and the next start reads the file again.
+namespace penstock::dataplane {
+
+struct AppliedConfig {
+  config::Config config;
+  uint64_t tuned_live = 0;  // bit per tunable that an operator set at run time
+};
+
+class AppliedConfigFile {
+ public:
+  explicit AppliedConfigFile(std::string state_dir);
+
+  /// Nothing when the last run stopped cleanly; the problem when there is a file that cannot be
+  /// used.
+  [[nodiscard]] std::expected<std::optional<AppliedConfig>, std::string> load() const;
+  /// Replaces the file whole (written beside, synced, renamed): a full disk or a crash leaves the
+  /// old one.
+  [[nodiscard]] std::expected<void, std::string> store(const AppliedConfig& applied) const;
+  void remove() const;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::string live_path_;
+};
+
+/// `base` with what `wanted` has changed. `keys` as in control::Wanted.
+[[nodiscard]] AppliedConfig merge(const config::Config& base, const control::WantedState& wanted,
+                                  std::string_view keys);
+
+/// The state to start with. `keys` receives the list that belongs to it.
+[[nodiscard]] control::WantedState wanted_state(const AppliedConfig& applied, std::string& keys);
+
+}  // namespace penstock::dataplane

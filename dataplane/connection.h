@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/egress.h"
+#include "dataplane/engine/engine.h"
+#include "dataplane/stream.h"
+#include "penstock/rtmp/session.h"
+
+namespace penstock::dataplane {
+
+/// A publish or play request on its way to an answer.
+struct Ask {
+  enum class Stage : uint8_t { verdict, claim };
+  bool publish = false;
+  Stage stage = Stage::verdict;
+  uint32_t message_stream_id = 0;
+  uint64_t request_id = 0;
+  uint64_t stream_id = 0;  // publish, from the claim on
+  Instant decide_at{};     // without a verdict by then, our own copy of the policy decides
+  std::string name;
+  std::string query;  // may carry a key: goes to the verdict and nowhere else
+};
+
+/// One peer. Owner: the worker that accepted it, for its whole life.
+struct Connection {
+  engine::ConnectionId id;
+  uint64_t connection_id = 0;  // unique in a run, below 2^53: it crosses JSON
+  uint32_t row = 0;            // slot in the shared region
+  rtmp::Session session;
+  Egress egress;
+
+  Stream* published = nullptr;
+  std::vector<std::unique_ptr<Subscription>> subscriptions;
+  std::vector<Ask>
+      asks;  // while one is open the session is not pulled: media waits for its verdict
+  std::vector<uint8_t> held;  // input that waits for the answer
+  bool reading = true;
+  bool dirty = false;     // in the worker's list of connections with something to send
+  bool closing = false;   // nothing more is taken from the peer
+  bool finished = false;  // FIN asked for
+  bool traced = false;
+  uint64_t timer_slot = 0;  // of the one timer entry that counts
+  Instant close_at = Instant::never();
+  uint32_t low_water = 1;
+  uint64_t low_water_bytes = 0;  // bytes_received at the last look
+
+  uint64_t since_unix_ms = 0;
+  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;
+  std::string app;
+  std::string software;
+  engine::Endpoint peer;
+  control::AddressText peer_text;
+
+  Connection(const rtmp::SessionSettings& settings, uint64_t seed, Instant now)
+      : session(settings, seed, now) {}
+
+  [[nodiscard]] bool waiting_for_answer() const { return !asks.empty(); }
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,97 @@
+#include "dataplane/egress.h"
+
+#include "penstock/base/assert.h"
+
+namespace penstock::dataplane {
+
+void Egress::grow() {
+  std::vector<Frame*> larger(ring_.empty() ? 8 : ring_.size() * 2);
+  for (uint32_t i = 0; i < count_; ++i) larger[i] = at(i);
+  ring_.swap(larger);
+  head_ = 0;
+}
+
+void Egress::push(Frame* frame) {
+  if (frame->length == 0) return;
+  if (count_ == ring_.size()) grow();
+  FramePool::add_reference(frame);
+  at(count_++) = frame;
+  queued_bytes_ += frame->length;
+}
+
+uint32_t Egress::flush(engine::Engine& engine, engine::ConnectionId id, Instant now) {
+  if (in_flight_bytes_ > 0 || count_ == 0) return 0;
+  Bytes slices[engine::Engine::send_slices_max];
+  size_t slice_count = 0;
+  uint64_t bytes = 0;
+  uint32_t taken = 0;
+  while (taken < count_ && bytes < send_bytes_max) {
+    const Frame* frame = at(taken);
+    const Bytes whole{frame->bytes, frame->length};
+    const Bytes rest = taken == 0 ? whole.subspan(front_sent_) : whole;
+    // Frames of one stream mostly lie side by side: then they are one slice, and often the whole
+    // send is one.
+    if (slice_count > 0 &&
+        slices[slice_count - 1].data() + slices[slice_count - 1].size() == rest.data()) {
+      slices[slice_count - 1] = {slices[slice_count - 1].data(),
+                                 slices[slice_count - 1].size() + rest.size()};
+    } else {
+      if (slice_count == engine::Engine::send_slices_max) break;
+      slices[slice_count++] = rest;
+    }
+    bytes += rest.size();
+    ++taken;
+  }
+  in_flight_count_ = taken;
+  in_flight_bytes_ = bytes;
+  progress_at_ = now;
+  engine.send(id, {slices, slice_count});
+  return 1;
+}
+
+void Egress::sent(FramePool& pool, uint32_t bytes, Instant now) {
+  PENSTOCK_ASSERT(bytes <= in_flight_bytes_);
+  in_flight_bytes_ -= bytes;
+  queued_bytes_ -= bytes;
+  progress_at_ = now;
+  uint64_t rest = bytes;
+  while (rest > 0) {
+    Frame* front = at(0);
+    const uint32_t missing = front->length - front_sent_;
+    if (rest < missing) {
+      front_sent_ += static_cast<uint32_t>(rest);
+      return;
+    }
+    rest -= missing;
+    front_sent_ = 0;
+    pool.release(front);
+    head_ = (head_ + 1) & static_cast<uint32_t>(ring_.size() - 1);
+    --count_;
+    --in_flight_count_;
+  }
+}
+
+uint32_t Egress::drop_media(FramePool& pool) {
+  uint32_t kept = in_flight_count_;
+  const uint32_t before = count_;
+  for (uint32_t i = in_flight_count_; i < before; ++i) {
+    Frame* frame = at(i);
+    if (frame->config || frame->kind == FrameKind::control) {
+      at(kept++) = frame;
+    } else {
+      queued_bytes_ -= frame->length;
+      pool.release(frame);
+    }
+  }
+  count_ = kept;
+  return before - kept;
+}
+
+void Egress::clear(FramePool& pool) {
+  for (uint32_t i = 0; i < count_; ++i) pool.release(at(i));
+  ring_.clear();
+  head_ = count_ = in_flight_count_ = front_sent_ = 0;
+  in_flight_bytes_ = queued_bytes_ = 0;
+}
+
+}  // namespace penstock::dataplane

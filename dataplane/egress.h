@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/engine/engine.h"
+#include "dataplane/frame.h"
+
+namespace penstock::dataplane {
+
+/// What one peer is still to get, in order. At most one send is with the engine; what queues up
+/// behind it goes out together with the next. Owner: the connection's worker.
+class Egress {
+ public:
+  Egress() = default;
+  Egress(const Egress&) = delete;
+  Egress& operator=(const Egress&) = delete;
+
+  /// Takes a reference of its own.
+  void push(Frame* frame);
+
+  [[nodiscard]] bool idle() const { return count_ == 0; }
+  /// Bytes queued and not yet reported as sent.
+  [[nodiscard]] uint64_t queued_bytes() const { return queued_bytes_; }
+  [[nodiscard]] bool sending() const { return in_flight_bytes_ > 0; }
+  /// When the engine last took bytes, or when the first were given to it after an idle time.
+  [[nodiscard]] Instant progress_at() const { return progress_at_; }
+
+  /// Hands the front of the queue to the engine, unless a send is on its way. Returns the number of
+  /// sends, 0 or 1.
+  uint32_t flush(engine::Engine& engine, engine::ConnectionId id, Instant now);
+  /// `bytes` more were sent.
+  void sent(FramePool& pool, uint32_t bytes, Instant now);
+  /// Drops what is media and not yet with the engine; headers, metadata and answers stay. Returns
+  /// how many frames.
+  uint32_t drop_media(FramePool& pool);
+  void clear(FramePool& pool);
+
+  // A send this large takes a 1 Gbit/s port 2 ms; larger ones would let one peer hold the core.
+  static constexpr uint32_t send_bytes_max = 256 * 1024;
+
+ private:
+  [[nodiscard]] Frame*& at(uint32_t index) { return ring_[(head_ + index) & (ring_.size() - 1)]; }
+  void grow();
+
+  std::vector<Frame*> ring_;  // size 0 or a power of two
+  uint32_t head_ = 0;
+  uint32_t count_ = 0;
+  uint32_t in_flight_count_ = 0;  // frames from the front that the engine holds bytes of
+  uint32_t front_sent_ = 0;       // bytes of the front frame already sent
+  uint64_t in_flight_bytes_ = 0;
+  uint64_t queued_bytes_ = 0;
+  Instant progress_at_{};
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,143 @@
+#include "dataplane/frame.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "penstock/base/assert.h"
+
+namespace penstock::dataplane {
+namespace {
+
+// 64 KiB of Frames at a time: 900 of them, half a GOP of 12 streams.
+constexpr size_t frame_block_bytes = 64 * 1024 - block_header_bytes;
+
+// Log blocks of 16 KiB hold 9 messages of an average 1 Mbit/s stream; 10,000 watched streams then
+// pin 160 MB.
+constexpr size_t log_block_bytes = 16 * 1024 - block_header_bytes;
+
+}  // namespace
+
+Bytes first_chunk_body(const Frame& frame) {
+  const rtmp::WireHeader header{.timestamp = frame.timestamp};
+  const size_t offset = rtmp::wire_end(header, chunk_bytes_out, 0);
+  return {frame.bytes + offset, std::min<size_t>(frame.length - offset, chunk_bytes_out)};
+}
+
+FramePool::~FramePool() {
+  for (Block* block : frame_blocks_) blocks_.release(block);
+}
+
+Frame* FramePool::take() {
+  if (free_.empty()) {
+    Block* block = blocks_.take(frame_block_bytes);
+    if (block == nullptr) return nullptr;
+    frame_blocks_.push_back(block);
+    auto* frames = reinterpret_cast<Frame*>(block->data());
+    for (size_t i = 0; i < block->capacity / sizeof(Frame); ++i) {
+      free_.push_back(new (frames + i) Frame{});
+    }
+  }
+  Frame* frame = free_.back();
+  free_.pop_back();
+  *frame = Frame{};
+  frame->references = 1;
+  ++frames_in_use_;
+  return frame;
+}
+
+Frame* FramePool::make_in_block(Block* block, uint8_t* bytes, uint32_t length) {
+  Frame* frame = take();
+  if (frame == nullptr) return nullptr;
+  blocks_.add_reference(block);
+  frame->block = block;
+  frame->bytes = bytes;
+  frame->length = length;
+  return frame;
+}
+
+Frame* FramePool::make_own(Bytes bytes) {
+  Frame* frame = take();
+  if (frame == nullptr) return nullptr;
+  frame->bytes = static_cast<uint8_t*>(std::malloc(std::max<size_t>(bytes.size(), 1)));
+  PENSTOCK_ASSERT(frame->bytes != nullptr);
+  copy_bytes(frame->bytes, bytes);
+  frame->length = static_cast<uint32_t>(bytes.size());
+  return frame;
+}
+
+Frame* FramePool::make_stand_in(const Lease& lease, WorkerId lessor) {
+  Frame* frame = take();
+  if (frame == nullptr) return nullptr;
+  // The bytes are only ever read: every writer of a frame holds the sole reference to it, in its
+  // owner.
+  frame->bytes = const_cast<uint8_t*>(lease.bytes);
+  frame->length = lease.length;
+  frame->timestamp = lease.timestamp;
+  frame->kind = lease.frame_kind;
+  frame->key = lease.key;
+  frame->config = lease.config;
+  frame->lessor = static_cast<uint16_t>(lessor);
+  frame->leased = lease.frame;
+  return frame;
+}
+
+void FramePool::release(Frame* frame) {
+  PENSTOCK_ASSERT(frame->references > 0);
+  if (--frame->references > 0) return;
+  if (frame->leased != nullptr) {
+    // Never full: the lessor has at most leases_out_max out, which is the ring's capacity.
+    const bool returned = return_rings_[frame->lessor]->push(frame->leased);
+    PENSTOCK_ASSERT(returned);
+  } else if (frame->block != nullptr) {
+    blocks_.release(frame->block);
+  } else {
+    std::free(frame->bytes);
+  }
+  --frames_in_use_;
+  free_.push_back(frame);
+}
+
+Frame* FrameLog::begin(FramePool& pool, const rtmp::WireHeader& header, uint32_t chunk_bytes) {
+  const size_t whole = rtmp::wire_bytes(header, chunk_bytes);
+  const size_t room = std::min(whole, frame_bytes_at_once);
+  if (room > log_block_bytes) {
+    Block* own = pool.blocks().take(room);
+    if (own == nullptr) return nullptr;
+    Frame* frame = pool.make_in_block(own, own->data(), static_cast<uint32_t>(whole));
+    pool.blocks().release(own);  // the frame holds it now, or nobody does
+    return frame;
+  }
+  if (block_ == nullptr || block_->capacity - block_->used < room) {
+    Block* fresh = pool.blocks().take(log_block_bytes);
+    if (fresh == nullptr) return nullptr;
+    if (block_ != nullptr) pool.blocks().release(block_);
+    block_ = fresh;
+  }
+  Frame* frame =
+      pool.make_in_block(block_, block_->data() + block_->used, static_cast<uint32_t>(whole));
+  if (frame != nullptr) block_->used += static_cast<uint32_t>(room);
+  return frame;
+}
+
+bool FrameLog::grow(FramePool& pool, Frame* frame, size_t length) {
+  Block* old = frame->block;
+  const size_t room = old->capacity - static_cast<size_t>(frame->bytes - old->data());
+  if (length <= room) return true;
+  // Only a frame above frame_bytes_at_once grows, and it lies alone in its block. Twice as much
+  // each time: at most half of what is held was not sent by the peer.
+  Block* larger = pool.blocks().take(std::max(length, std::min<size_t>(room * 2, frame->length)));
+  if (larger == nullptr) return false;
+  copy_bytes(larger->data(), {frame->bytes, room});
+  frame->block = larger;
+  frame->bytes = larger->data();
+  pool.blocks().release(old);
+  return true;
+}
+
+void FrameLog::clear(FramePool& pool) {
+  if (block_ != nullptr) pool.blocks().release(block_);
+  block_ = nullptr;
+}
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "penstock/base/assert.h"
+#include "penstock/base/limits.h"
+#include "penstock/base/spsc_ring.h"
+#include "penstock/control/layout.h"
+
+// What crosses between two workers: values in rings of one producer and one consumer each, and they
+// come back.
+namespace penstock::dataplane {
+
+struct Frame;
+using WorkerId = uint32_t;
+
+enum class FrameKind : uint8_t { audio, video, data, control };
+
+enum class LeaseKind : uint8_t {
+  frame,     // a live frame of stream_id, for every subscriber of the receiver that is live
+  snapshot,  // a frame of the past, for the one joining subscriber `token`
+  joined,    // the snapshot of `token` is complete: from here on it is live
+  started,   // stream_id is now the publisher of the name in `bytes`
+  ended,     // stream_id is over; its frames have all been sent
+};
+
+/// A frame's reference held by another worker: what the receiver needs is in the lease, so that it
+/// never reads the Frame, whose reference count its owner keeps changing. `frame` goes back through
+/// the return ring exactly once (null: nothing to give back).
+struct Lease {
+  LeaseKind kind{};
+  FrameKind frame_kind{};
+  bool key = false;
+  bool config = false;
+  uint32_t length = 0;
+  uint32_t timestamp = 0;
+  Frame* frame = nullptr;
+  const uint8_t* bytes = nullptr;
+  uint64_t stream_id = 0;
+  uint64_t token = 0;
+};
+
+enum class MailKind : uint8_t {
+  // to the home of a name
+  claim,     // stream_id of `from` wants to publish `name`; connection_id asks
+  release,   // stream_id no longer publishes `name`
+  interest,  // `from` has (on) or no longer has (off) subscribers of `name`
+  // from the home
+  claim_answer,  // on: granted
+  route,         // to the owner of stream_id: worker `worker` wants its frames (on) or not (off)
+  // to the owner of a stream
+  join,  // token, a new subscriber of `from`, wants the past of stream_id and then to be live
+};
+
+struct Mail {
+  MailKind kind{};
+  bool on = false;
+  uint16_t from = 0;
+  uint16_t worker = 0;
+  uint64_t stream_id = 0;
+  uint64_t connection_id = 0;
+  uint64_t token = 0;
+  control::NameText name;
+};
+
+// One second of 50 streams of 73 messages/s, or a burst of 4096 frames: 4096 * 48 B = 192 KiB per
+// pair of workers.
+using LeaseRing = SpscRing<Lease, 4096>;
+// As many frames as one worker may hold of another: every lease can come back without waiting.
+// 16384 * 8 B = 128 KiB.
+using ReturnRing = SpscRing<Frame*, 16384>;
+// Names move at the rate of publishes and plays: 1024 * 304 B = 304 KiB per pair. What does not fit
+// waits with the sender.
+using MailRing = SpscRing<Mail, 1024>;
+
+constexpr uint32_t leases_out_max = ReturnRing::capacity();
+
+/// One direction between two workers.
+struct Link {
+  LeaseRing leases;
+  ReturnRing returns;  // frames that `to` gives back to `from`: producer is `to`
+  MailRing mail;
+};
+
+/// All rings between the workers of one process. Made before they start, outlives them, and is
+/// itself never changed.
+class Mesh {
+ public:
+  explicit Mesh(uint32_t workers) : workers_(workers), doorbells_(workers) {
+    PENSTOCK_ASSERT(workers >= 1 && workers <= workers_max);
+    for (uint32_t i = 0; i < workers * workers; ++i) links_.push_back(std::make_unique<Link>());
+    for (auto& doorbell : doorbells_) doorbell = std::make_unique<Doorbell>();
+  }
+
+  [[nodiscard]] uint32_t workers() const { return workers_; }
+  [[nodiscard]] Link& link(WorkerId from, WorkerId to) const {
+    return *links_[from * workers_ + to];
+  }
+  [[nodiscard]] Doorbell& doorbell(WorkerId worker) const { return *doorbells_[worker]; }
+  [[nodiscard]] static constexpr size_t bytes(uint32_t workers) {
+    return sizeof(Link) * workers * workers;
+  }
+
+ private:
+  uint32_t workers_;
+  std::vector<std::unique_ptr<Link>> links_;
+  std::vector<std::unique_ptr<Doorbell>> doorbells_;
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,330 @@
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <thread>
+
+#include "dataplane/address_text.h"
+#include "dataplane/attach_server.h"
+#include "dataplane/engine/uring/uring_engine.h"
+#include "dataplane/log_writer.h"
+#include "dataplane/startup.h"
+#include "dataplane/worker.h"
+
+// penstockd: wires the data plane, then keeps house (log lines, the control plane's socket, the
+// applied configuration) while the workers run.
+namespace penstock::dataplane {
+namespace {
+
+// Log rings hold 4096 records; at 20 ms between looks that is 200,000 records a second.
+constexpr int housekeeping_ms = 20;
+
+Instant monotonic_now() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return {static_cast<uint64_t>(time.tv_sec) * ns_per_s + static_cast<uint64_t>(time.tv_nsec)};
+}
+
+uint64_t unix_now_ms() {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1000 +
+         static_cast<uint64_t>(time.tv_nsec) / ns_per_ms;
+}
+
+uint64_t random_word() {
+  uint64_t word = 0;
+  while (getrandom(&word, sizeof(word), 0) != static_cast<ssize_t>(sizeof(word))) {
+  }
+  return word;
+}
+
+int fail(const std::string& text) {
+  std::fprintf(stderr, "penstockd: %s\n", text.c_str());
+  return 1;
+}
+
+/// One worker with everything that is its own.
+struct Core {
+  uint32_t number = 0;
+  MutableBytes frame_memory;
+  std::unique_ptr<engine::UringEngine> engine;
+  std::unique_ptr<LogRing> log;
+  std::thread thread;
+};
+
+class DataPlane {
+ public:
+  DataPlane(Start start, StateFolder folder, RegionMemory memory, AttachServer attach)
+      : start_(std::move(start)),
+        folder_(std::move(folder)),
+        memory_(std::move(memory)),
+        attach_(std::move(attach)),
+        applied_file_(folder_.path()),
+        mesh_(static_cast<uint32_t>(start_.applied.config.workers.size())) {}
+
+  std::expected<void, std::string> prepare();
+  int run();
+
+ private:
+  std::expected<void, std::string> prepare_core(const std::vector<engine::Endpoint>& endpoints,
+                                                uint32_t number);
+  void print_memory() const;
+  void start_workers();
+  void keep_house(int signals);
+  void keep_applied();
+  void wake_all();
+
+  Start start_;
+  StateFolder folder_;
+  RegionMemory memory_;
+  AttachServer attach_;
+  AppliedConfigFile applied_file_;
+  Mesh mesh_;
+  StopFlag stop_;
+  std::vector<Core> cores_;
+  std::unique_ptr<LogWriter> log_;
+  uint64_t stored_epoch_ = 0;
+  bool store_failed_ = false;
+};
+
+std::expected<void, std::string> DataPlane::prepare_core(
+    const std::vector<engine::Endpoint>& endpoints, uint32_t number) {
+  const config::Config& config = start_.applied.config;
+  const control::TunableValues& values = config.tunables;
+  Core core;
+  core.number = number;
+  auto frame_memory = reserve_frame_memory(
+      control::value_of(values, control::Tunable::frame_memory_bytes) / config.workers.size());
+  if (!frame_memory) return std::unexpected(frame_memory.error());
+  core.frame_memory = *frame_memory;
+  engine::UringOptions options;
+  options.listeners = endpoints;
+  options.connections_max =
+      static_cast<uint32_t>(control::value_of(values, control::Tunable::connections_max));
+  options.wait_us_max = control::value_of(values, control::Tunable::wait_us_max);
+  auto made = engine::make_uring_engine(options);
+  if (!made) return std::unexpected(made.error());
+  core.engine = std::move(*made);
+  core.log = std::make_unique<LogRing>();
+  cores_.push_back(std::move(core));
+  return {};
+}
+
+std::expected<void, std::string> DataPlane::prepare() {
+  const config::Config& config = start_.applied.config;
+  const auto endpoints = listen_endpoints(config);
+  if (!endpoints) return std::unexpected(endpoints.error());
+  for (const engine::Endpoint& endpoint : *endpoints) {
+    if (const auto taken = engine::endpoint_in_use(endpoint)) return std::unexpected(*taken);
+  }
+  for (const uint32_t number : config.workers) {
+    if (auto prepared = prepare_core(*endpoints, number); !prepared) return prepared;
+  }
+  control::RegionHeader& header = memory_.region().header();
+  header.started_unix_ms = unix_now_ms();
+  header.run_id = random_word();
+  control::Wanted& wanted = memory_.region().wanted();
+  std::string keys;
+  const control::WantedState state = wanted_state(start_.applied, keys);
+  std::copy(keys.begin(), keys.end(), wanted.keys.begin());
+  wanted.state.write(state);
+
+  std::vector<LogRing*> rings;
+  for (const Core& core : cores_) rings.push_back(core.log.get());
+  log_ = std::make_unique<LogWriter>(rings, config.log_format);
+  if (!start_.note.empty()) log_->write(control::LogLevel::warning, start_.note);
+  const std::string shortfall =
+      raise_descriptor_limit(control::value_of(config.tunables, control::Tunable::connections_max));
+  if (!shortfall.empty()) log_->write(control::LogLevel::warning, shortfall);
+  print_memory();
+  return {};
+}
+
+/// The sum that everything was sized to, one line per holder.
+void DataPlane::print_memory() const {
+  const auto line = [&](std::string_view holder, uint64_t bytes) {
+    char text[128];
+    std::snprintf(text, sizeof(text), "memory: %-28.*s %10.1f MiB", static_cast<int>(holder.size()),
+                  holder.data(), static_cast<double>(bytes) / (1024 * 1024));
+    log_->write(control::LogLevel::info, text);
+    return bytes;
+  };
+  uint64_t engines = 0;
+  uint64_t frames = 0;
+  for (const Core& core : cores_) {
+    engines += core.engine->memory_bytes();
+    frames += core.frame_memory.size();
+  }
+  uint64_t sum = line("shared region", memory_.region().plan().region_bytes());
+  sum += line("rings between workers", Mesh::bytes(mesh_.workers()));
+  sum += line("engines", engines);
+  sum += line("log rings", sizeof(LogRing) * cores_.size());
+  sum += line("frames (touched when used)", frames);
+  line("sum", sum);
+}
+
+void DataPlane::start_workers() {
+  std::vector<engine::Engine*> engines;
+  for (const Core& core : cores_) engines.push_back(core.engine.get());
+  const int64_t offset =
+      static_cast<int64_t>(unix_now_ms()) - static_cast<int64_t>(monotonic_now().ns / ns_per_ms);
+  for (WorkerId id = 0; id < cores_.size(); ++id) {
+    Core& core = cores_[id];
+    memory_.region().worker(id).core.set(core.number);
+    const WorkerParts parts{.id = id,
+                            .engine = core.engine.get(),
+                            .engines = engines,
+                            .mesh = &mesh_,
+                            .region = memory_.region(),
+                            .log = core.log.get(),
+                            .frame_memory = core.frame_memory,
+                            .random_seed = random_word(),
+                            .unix_minus_monotonic_ms = offset,
+                            .stop = &stop_};
+    core.thread = std::thread([parts, number = core.number] {
+      pin_to_core(number);
+      Worker worker(parts, monotonic_now());
+      while (!worker.stopped()) {
+        worker.wait(monotonic_now());
+        worker.tick(monotonic_now());
+      }
+    });
+  }
+}
+
+void DataPlane::wake_all() {
+  for (Core& core : cores_) core.engine->wake();
+}
+
+/// Writes to disk what every worker has applied, once they all have.
+void DataPlane::keep_applied() {
+  control::WantedState wanted;
+  if (!memory_.region().wanted().state.read(wanted) || wanted.epoch == stored_epoch_) return;
+  for (WorkerId id = 0; id < cores_.size(); ++id) {
+    if (memory_.region().worker(id).applied_epoch.observe() != wanted.epoch) return;
+  }
+  if (wanted.keys_bytes > control::keys_bytes_max) return;
+  const std::string keys(memory_.region().wanted().keys.data(), wanted.keys_bytes);
+  if (control::fnv1a(keys) != wanted.keys_hash) return;
+  const auto stored = applied_file_.store(merge(start_.applied.config, wanted, keys));
+  if (!stored) {
+    if (!store_failed_) {
+      log_->write(control::LogLevel::error,
+                  "the applied configuration cannot be kept: " + stored.error() +
+                      ": after a crash the data plane would start from an older one");
+    }
+    store_failed_ = true;
+    return;
+  }
+  store_failed_ = false;
+  stored_epoch_ = wanted.epoch;
+}
+
+void DataPlane::keep_house(int signals) {
+  config::Config told = start_.applied.config;
+  told.keys.clear();
+  std::string config_text = config::render(told);
+  if (config_text.size() > control::attach_config_bytes_max) config_text.clear();
+  control::AttachHello hello;
+  hello.region_bytes = memory_.region().plan().region_bytes();
+  hello.run_id = memory_.region().header().run_id;
+  hello.process_id = static_cast<uint32_t>(getpid());
+  hello.config_bytes = static_cast<uint32_t>(config_text.size());
+  hello.software.set(PENSTOCK_VERSION);
+
+  while (true) {
+    pollfd waits[3] = {
+        {signals, POLLIN, 0}, {attach_.listener(), POLLIN, 0}, {attach_.attached(), POLLIN, 0}};
+    poll(waits, 3, housekeeping_ms);
+    if ((waits[0].revents & POLLIN) != 0) return;
+    if ((waits[1].revents & POLLIN) != 0 &&
+        attach_.accept(hello, config_text, memory_.descriptor())) {
+      log_->write(control::LogLevel::info, "control plane attached");
+    }
+    if (waits[2].revents != 0) {
+      const bool was_attached = attach_.attached() >= 0;
+      if (attach_.take_bells()) wake_all();
+      if (was_attached && attach_.attached() < 0) {
+        log_->write(control::LogLevel::warning,
+                    "control plane gone: streams go on; publish and play are decided by the policy "
+                    "last applied");
+      }
+    }
+    keep_applied();
+    log_->drain();
+  }
+}
+
+int DataPlane::run() {
+  // Blocked before the threads start, so that no worker is ever interrupted.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set,
+            SIGHUP);  // a closed terminal is no reason to stop streams: read and ignored below
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  sigdelset(&set, SIGHUP);
+  const int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+  start_workers();
+  std::string listening;
+  for (const engine::Endpoint& endpoint : cores_.front().engine->listeners()) {
+    listening += " " + address_text(endpoint);
+  }
+  log_->write(control::LogLevel::info,
+              "penstockd " PENSTOCK_VERSION " listens for RTMP on" + listening);
+  keep_house(signals);
+
+  log_->write(control::LogLevel::info, "stopping: telling every peer");
+  stop_.raise();
+  wake_all();
+  for (Core& core : cores_) core.thread.join();
+  log_->drain();
+  applied_file_.remove();
+  log_->write(control::LogLevel::info, "stopped");
+  ::close(signals);
+  return 0;
+}
+
+int run_process(int argc, char** argv) {
+  const auto options = parse_options(argc, argv);
+  if (!options) {
+    std::fprintf(stderr, "penstockd: %s\n%s", options.error().c_str(), usage_text().c_str());
+    return 2;
+  }
+  if (options->help) return std::fputs(usage_text().c_str(), stdout) < 0 ? 1 : 0;
+  if (options->version) return std::puts("penstockd " PENSTOCK_VERSION) < 0 ? 1 : 0;
+  auto start = choose_start(*options);
+  if (!start) return fail(start.error());
+  const config::Config& config = start->applied.config;
+  if (auto cores = check_cores(config.workers); !cores) return fail(cores.error());
+  auto folder = StateFolder::take(start->state_dir);
+  if (!folder) return fail(folder.error());
+  const control::RegionPlan plan{
+      static_cast<uint32_t>(config.workers.size()),
+      static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::streams_max)),
+      static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::connections_max))};
+  auto memory = RegionMemory::create(plan);
+  if (!memory) return fail(memory.error());
+  auto attach =
+      AttachServer::listen(folder->path() + "/" + std::string(control::attach_socket_name));
+  if (!attach) return fail(attach.error());
+  DataPlane data_plane(std::move(*start), std::move(*folder), std::move(*memory),
+                       std::move(*attach));
+  if (auto prepared = data_plane.prepare(); !prepared) return fail(prepared.error());
+  return data_plane.run();
+}
+
+}  // namespace
+}  // namespace penstock::dataplane
+
+int main(int argc, char** argv) { return penstock::dataplane::run_process(argc, argv); }

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataplane/frame.h"
+#include "penstock/base/bounded_vector.h"
+#include "penstock/media/measure.h"
+#include "penstock/media/tag.h"
+#include "penstock/rtmp/session.h"
+
+namespace penstock::dataplane {
+
+struct Connection;
+struct Stream;
+
+enum class SubscriptionState : uint8_t {
+  waiting,           // nobody publishes the name
+  joining,           // the owner is sending the past; live frames are not for it yet
+  wanting_keyframe,  // gets headers, and everything from the next keyframe on
+  live,
+};
+
+/// A player's play of one stream. Owned by its connection; listed by the stream.
+struct Subscription {
+  Connection* connection = nullptr;
+  Stream* stream = nullptr;
+  uint32_t message_stream_id = 0;
+  uint64_t token = 0;  // names it to other workers; never reused
+  SubscriptionState state = SubscriptionState::waiting;
+  bool paused = false;
+  bool audio_wanted = true;
+  bool video_wanted = true;
+  uint64_t frames_skipped = 0;
+};
+
+/// A message of the publisher that is not yet complete.
+struct Assembly {
+  bool active = false;
+  bool decided = false;  // enough was seen to know whether anybody wants it
+  rtmp::MediaKind kind{};
+  uint8_t prefix_bytes = 0;
+  uint32_t timestamp = 0;
+  uint32_t message_bytes = 0;
+  uint32_t received_bytes = 0;
+  Frame* frame = nullptr;  // null: nobody wants it, or memory was short
+  media::TagInfo info;
+  std::array<uint8_t, media::tag_prefix_bytes> prefix{};
+};
+
+/// What a late joiner needs before the first frame: one per kind of configuration and track.
+struct StreamConfig {
+  FrameKind kind{};
+  uint8_t slot = 0;
+  uint8_t track = 0;
+  Frame* frame = nullptr;
+};
+
+// Video header, audio header, colour metadata, channels: 4 per track, and OBS sends up to 6 tracks.
+constexpr size_t stream_configs_max = 24;
+
+/// One name on one worker: the owner's side when its publisher is here, else a replica fed by
+/// leases. Either has the subscribers of this worker only. Owner: the worker.
+struct Stream {
+  std::string name;
+  uint32_t row = 0;                 // slot in the shared region
+  uint64_t stream_id = 0;           // of the present publisher, here or elsewhere; 0: none
+  WorkerId owner = 0;               // worker of the publisher
+  Connection* publisher = nullptr;  // null on a replica
+  uint32_t publisher_message_stream_id = 0;
+  uint64_t since_unix_ms = 0;
+  bool interest_announced = false;
+
+  std::vector<Subscription*> subscribers;
+
+  // The owner's side.
+  uint64_t routes = 0;  // bit per other worker that wants frames
+  uint64_t gapped = 0;  // bit per route that lost a frame and gets no more until the next keyframe
+  FrameLog log;
+  std::array<Assembly, partial_messages_max> assemblies;
+  BoundedVector<StreamConfig, stream_configs_max> configs;
+  Frame* metadata = nullptr;
+  std::vector<Frame*> gop;
+  uint64_t gop_bytes = 0;     // memory pinned, not bytes used
+  bool gop_complete = false;  // gop starts at a keyframe and misses nothing since
+  bool lost_frame = false;    // memory was short: nobody gets video until the next keyframe
+  Instant last_video_at{};
+  Instant last_media_at{};
+  media::StreamMeasure measure;
+
+  // For the report.
+  media::Codec video_codec = media::Codec::none;
+  media::Codec audio_codec = media::Codec::none;
+  media::VideoSize video_size;
+  media::AudioFormat audio_format;
+  std::string encoder;
+  uint32_t last_timestamp = 0;
+  uint64_t bytes_received = 0;
+  uint64_t frames_received = 0;
+  uint64_t frames_dropped = 0;
+  uint64_t bytes_sent = 0;
+  uint64_t frames_skipped = 0;
+
+  [[nodiscard]] bool owned_here() const { return publisher != nullptr; }
+  /// Video without a keyframe is noise: while video flows, a new subscriber starts at one; a stream
+  /// of sound alone starts at once. 5 s is longer than any keyframe interval that players put up
+  /// with.
+  [[nodiscard]] bool has_live_video(Instant now) const {
+    return last_video_at.ns != 0 && now.since(last_video_at) < 5 * ns_per_s;
+  }
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,233 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "dataplane/connection.h"
+#include "dataplane/directory.h"
+#include "dataplane/engine/engine.h"
+#include "dataplane/log_record.h"
+#include "dataplane/mailbox.h"
+#include "dataplane/stream.h"
+#include "dataplane/timer_wheel.h"
+#include "penstock/control/layout.h"
+#include "penstock/rtmp/metadata.h"
+
+namespace penstock::dataplane {
+
+/// Everything that a worker works with. The simulator differs from main.cc only in what it puts in
+/// here.
+struct WorkerParts {
+  WorkerId id = 0;
+  engine::Engine* engine = nullptr;
+  std::vector<engine::Engine*> engines;  // of all workers: to wake them, nothing else
+  Mesh* mesh = nullptr;
+  control::Region region;
+  LogRing* log = nullptr;
+  MutableBytes frame_memory;  // aligned to block_bytes_min
+  uint64_t random_seed = 0;
+  int64_t unix_minus_monotonic_ms = 0;
+  const StopFlag* stop = nullptr;
+};
+
+/// One core's loop: it owns the connections that its engine accepts, the streams published on them,
+/// and its share of the names. It makes no system call and reads no clock. All other workers are
+/// reached through rings (mailbox.h).
+///
+///   while (!worker.stopped()) { worker.wait(now()); worker.tick(now()); }
+class Worker {
+ public:
+  Worker(WorkerParts parts, Instant now);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Lets the engine move bytes, and sleeps when there is nothing to do.
+  void wait(Instant now);
+  /// One turn: everything that has come, each kind within a bound.
+  void tick(Instant now);
+  /// After the stop flag was raised: every peer has been told and is gone, or its second is over.
+  [[nodiscard]] bool stopped() const { return stopped_; }
+
+  // What checkers ask after a run.
+  [[nodiscard]] const FramePool& frames() const { return frames_; }
+  [[nodiscard]] uint64_t leases_out() const;
+  [[nodiscard]] size_t connections() const { return connection_count_; }
+  [[nodiscard]] size_t streams() const { return streams_.size(); }
+  [[nodiscard]] const Directory& directory() const { return directory_; }
+
+ private:
+  // worker.cc: the loop
+  void apply_wanted();
+  bool load_keys(const control::WantedState& state);
+  void take_commands();
+  void take_command(const control::Command& command);
+  void take_events();
+  void take_event(const engine::EngineEvent& event);
+  void expire_timers();
+  void expire(Connection& connection);
+  void flush();
+  void stop_step();
+
+  // worker_connections.cc: one peer's life
+  void accept(const engine::EngineEvent& event);
+  void receive(Connection& connection, Bytes bytes);
+  void peer_ended(Connection& connection);
+  void closed(Connection& connection);
+  void feed(Connection& connection, Bytes bytes);
+  void pull(Connection& connection);
+  void resume(Connection& connection);
+  void drop(Connection& connection, Fault fault);
+  void finish(Connection& connection);
+  void settle(Connection& connection);
+  void schedule(Connection& connection);
+  void mark_dirty(Connection& connection);
+  void count_fault(Connection& connection, Fault fault);
+  [[nodiscard]] Connection* find(engine::ConnectionId id) const;
+  [[nodiscard]] Connection* find(uint64_t connection_id) const;
+  [[nodiscard]] uint64_t connection_id_of(engine::ConnectionId id) const;
+
+  // worker_sessions.cc: what a session reports
+  void on(Connection& connection, const rtmp::NeedInput& event);
+  void on(Connection& connection, const rtmp::HandshakeDone& event);
+  void on(Connection& connection, const rtmp::Connected& event);
+  void on(Connection& connection, const rtmp::PublishAsked& event);
+  void on(Connection& connection, const rtmp::PlayAsked& event);
+  void on(Connection& connection, const rtmp::MediaPiece& event);
+  void on(Connection& connection, const rtmp::MediaAborted& event);
+  void on(Connection& connection, const rtmp::DataMessage& event);
+  void on(Connection& connection, const rtmp::PublishEnded& event);
+  void on(Connection& connection, const rtmp::PlayEnded& event);
+  void on(Connection& connection, const rtmp::PlayPaused& event);
+  void on(Connection& connection, const rtmp::ReceiveChanged& event);
+  void on(Connection& connection, const rtmp::Tolerated& event);
+  void ask(Connection& connection, Ask ask, std::string_view query);
+  void decide_by_own_policy(Connection& connection, uint64_t request_id);
+  void verdict(Connection& connection, uint64_t request_id, bool allowed, std::string_view text);
+  void claim_answered(Connection& connection, Ask ask, bool granted, uint64_t interested);
+  void refuse(Connection& connection, const Ask& ask, rtmp::Refusal refusal, std::string_view text);
+  void answer_done(Connection& connection, uint64_t request_id);
+
+  // worker_streams.cc: streams and their subscribers
+  Stream* stream_for(std::string_view name);
+  void forget_if_unused(Stream& stream);
+  void start_publish(Connection& connection, const Ask& ask, uint64_t interested);
+  void end_publish(Stream& stream, std::string_view reason);
+  void clear_media(Stream& stream);
+  void subscribe(Connection& connection, const Ask& ask);
+  void unsubscribe(Subscription& subscription);
+  void stream_over(Stream& stream);
+  void send_past(Stream& stream, Subscription& subscription);
+  void deliver(Subscription& subscription, Frame* frame);
+  void queue(Subscription& subscription, Frame* frame);
+  void skip_to_keyframe(Connection& connection);
+
+  // worker_media.cc: from the publisher's pieces to frames
+  void media_piece(Stream& stream, const rtmp::MediaPiece& piece);
+  bool decide(Stream& stream, Assembly& assembly, Bytes prefix);
+  void write(Stream& stream, Assembly& assembly, uint32_t offset, Bytes bytes);
+  void complete(Stream& stream, Assembly& assembly);
+  void abandon(Assembly& assembly);
+  void data_message(Stream& stream, const rtmp::DataMessage& message);
+  void publish_frame(Stream& stream, Frame* frame, const media::TagInfo& info);
+  void keep_config(Stream& stream, Frame* frame, const media::TagInfo& info);
+  void keep_in_gop(Stream& stream, Frame* frame);
+  void drop_gop(Stream& stream);
+  [[nodiscard]] bool wanted(const Stream& stream, const media::TagInfo& info) const;
+  Frame* begin_frame(Stream& stream, const rtmp::WireHeader& header);
+  bool free_memory();
+  static void note_metadata(Stream& stream, const rtmp::DataMessage& message);
+
+  // worker_mesh.cc: what crosses to other workers
+  void send_mail(WorkerId to, const Mail& mail);
+  void flush_deferred();
+  void take_returns();
+  void take_mail();
+  void take_mail(const Mail& mail);
+  void take_leases();
+  void take_lease(WorkerId from, const Lease& lease);
+  bool lease(WorkerId to, Lease lease);
+  void note(WorkerId to, const Lease& note);
+  void lease_live(Stream& stream, Frame* frame);
+  void announce_start(Stream& stream, WorkerId to, bool fresh);
+  void send_past_to(WorkerId to, uint64_t stream_id, uint64_t token);
+  void ring(WorkerId to);
+  [[nodiscard]] bool rings_empty() const;
+  void announce_interest(Stream& stream, bool on);
+  void replica_started(Stream& stream, WorkerId owner, const Lease& note);
+  void ask_to_join(Subscription& subscription);
+  [[nodiscard]] WorkerId home_of(std::string_view name) const;
+
+  // worker_report.cc: what others see
+  void report();
+  void report_stream(Stream& stream);
+  void report_connection(Connection& connection);
+  [[nodiscard]] control::StreamRow row_of(Stream& stream);
+  void adjust_low_water(Connection& connection);
+  void log(LogEvent event, const Connection* connection, std::string_view name,
+           std::string_view detail, uint64_t number = 0);
+  void count(control::Counter counter, uint64_t by = 1);
+  void gauge(control::Counter counter, uint64_t value);
+  [[nodiscard]] uint64_t unix_ms() const;
+  [[nodiscard]] uint64_t tunable(control::Tunable tunable) const {
+    return control::value_of(wanted_.tunables, tunable);
+  }
+
+  WorkerParts parts_;
+  engine::Engine& engine_;
+  Mesh& mesh_;
+  control::WorkerArea& area_;
+  const uint32_t worker_count_;
+
+  Instant now_;
+  Instant ticked_at_;
+  FramePool frames_;
+  TimerWheel wheel_;
+  Directory directory_;
+  rtmp::SessionSettings session_settings_;
+
+  control::WantedState wanted_;
+  uint32_t wanted_sequence_ = UINT32_MAX;
+  uint64_t keys_hash_ = 0;
+  std::unordered_set<std::string> keys_;
+
+  std::vector<std::unique_ptr<Connection>> connections_;  // by ConnectionId::index
+  size_t connection_count_ = 0;
+  std::vector<uint32_t> free_stream_rows_;
+  std::vector<Stream*> streams_by_row_;
+  std::unordered_map<std::string_view, std::unique_ptr<Stream>> streams_;  // key lies in the stream
+  std::unordered_map<uint64_t, Stream*> streams_by_id_;
+  std::unordered_map<uint64_t, Subscription*> joining_;  // by token
+
+  std::vector<engine::EngineEvent> events_;
+  size_t event_count_ = 0;
+  std::vector<engine::ConnectionId> dirty_;
+  std::vector<TimerWheel::Entry> due_;
+  std::array<std::deque<Mail>, workers_max> deferred_mail_;
+  std::array<std::deque<Lease>, workers_max> deferred_notes_;
+  std::array<uint32_t, workers_max> leases_out_{};
+  uint64_t rung_ = 0;  // workers that something was put into a ring for in this tick
+
+  uint64_t next_stream_ = 1;
+  uint64_t next_token_ = 1;
+  uint64_t next_request_ = 1;
+  uint32_t asks_open_ = 0;
+  uint32_t gop_victim_ = 0;
+  size_t report_stream_cursor_ = 0;
+  size_t report_connection_cursor_ = 0;
+  Instant report_at_;
+  Instant memory_logged_at_;
+  bool accepting_ = true;
+  bool stopping_ = false;
+  bool stopped_ = false;
+  Instant stop_at_;
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,290 @@
+#include <algorithm>
+
+#include "dataplane/worker.h"
+#include "penstock/base/assert.h"
+#include "penstock/rtmp/wire.h"
+
+// From the publisher's pieces to frames. A message that nobody wants is looked at and not copied.
+namespace penstock::dataplane {
+namespace {
+
+using control::Counter;
+using control::Tunable;
+
+// One chunk stream per kind for every subscriber, type 0 headers only: no state to keep per
+// subscriber.
+constexpr uint8_t data_chunk_stream = 5;
+constexpr uint8_t audio_chunk_stream = 6;
+constexpr uint8_t video_chunk_stream = 7;
+
+rtmp::WireHeader wire_header(rtmp::MediaKind kind, uint32_t timestamp, uint32_t message_bytes) {
+  return {
+      .chunk_stream_id = kind == rtmp::MediaKind::video ? video_chunk_stream : audio_chunk_stream,
+      .message_type = static_cast<uint8_t>(kind),
+      .timestamp = timestamp,
+      .message_bytes = message_bytes,
+      .message_stream_id = wire_message_stream_id};
+}
+
+rtmp::WireHeader wire_header(const Assembly& assembly) {
+  return wire_header(assembly.kind, assembly.timestamp, assembly.message_bytes);
+}
+
+}  // namespace
+
+void Worker::media_piece(Stream& stream, const rtmp::MediaPiece& piece) {
+  Assembly& assembly = stream.assemblies[piece.slot];
+  if (piece.offset == 0) {
+    abandon(assembly);
+    assembly.active = true;
+    assembly.decided = false;
+    assembly.kind = piece.kind;
+    assembly.prefix_bytes = 0;
+    assembly.timestamp = piece.timestamp;
+    assembly.message_bytes = piece.message_bytes;
+    assembly.received_bytes = 0;
+  }
+  if (!assembly.active) return;  // it began before this publish did
+  PENSTOCK_ASSERT(piece.offset == assembly.received_bytes);
+  assembly.received_bytes += static_cast<uint32_t>(piece.bytes.size());
+
+  if (assembly.decided) {
+    write(stream, assembly, piece.offset, piece.bytes);
+  } else {
+    const size_t enough = std::min<size_t>(media::tag_prefix_bytes, assembly.message_bytes);
+    if (piece.offset == 0 && piece.bytes.size() >= enough) {
+      // The usual case: the header lies whole in the first piece.
+      if (decide(stream, assembly, piece.bytes.first(enough))) {
+        write(stream, assembly, 0, piece.bytes);
+      }
+    } else {
+      const size_t from_piece = std::min(enough - assembly.prefix_bytes, piece.bytes.size());
+      copy_bytes(assembly.prefix.data() + assembly.prefix_bytes, piece.bytes.first(from_piece));
+      assembly.prefix_bytes = static_cast<uint8_t>(assembly.prefix_bytes + from_piece);
+      if (assembly.prefix_bytes == enough) {
+        const Bytes prefix{assembly.prefix.data(), enough};
+        if (decide(stream, assembly, prefix)) {
+          write(stream, assembly, 0, prefix);
+          write(stream, assembly, static_cast<uint32_t>(enough), piece.bytes.subspan(from_piece));
+        }
+      }
+    }
+  }
+  if (assembly.received_bytes == assembly.message_bytes) complete(stream, assembly);
+}
+
+bool Worker::wanted(const Stream& stream, const media::TagInfo& info) const {
+  if (info.config || !stream.subscribers.empty() || stream.routes != 0) return true;
+  // Nobody watches: then only the GOP cache wants it, and that only from a keyframe on.
+  return tunable(Tunable::gop_bytes) > 0 && (stream.gop_complete || info.key);
+}
+
+/// Enough of the message is seen. True when its bytes are to be kept.
+bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
+  assembly.decided = true;
+  assembly.info = assembly.kind == rtmp::MediaKind::video ? media::inspect_video(prefix)
+                                                          : media::inspect_audio(prefix);
+  if (!wanted(stream, assembly.info)) return false;
+  assembly.frame = begin_frame(stream, wire_header(assembly));
+  if (assembly.frame == nullptr) return false;
+  assembly.frame->timestamp = assembly.timestamp;
+  assembly.frame->kind =
+      assembly.kind == rtmp::MediaKind::video ? FrameKind::video : FrameKind::audio;
+  // A sequence header is marked as a keyframe by encoders; a player cannot start at one.
+  assembly.frame->key = assembly.info.key && !assembly.info.config;
+  assembly.frame->config = assembly.info.config;
+  return true;
+}
+
+Frame* Worker::begin_frame(Stream& stream, const rtmp::WireHeader& header) {
+  do {
+    if (Frame* frame = stream.log.begin(frames_, header, chunk_bytes_out)) return frame;
+  } while (free_memory());
+  count(Counter::frames_no_memory);
+  ++stream.frames_dropped;
+  stream.lost_frame = true;
+  drop_gop(stream);
+  if (now_.since(memory_logged_at_) > 1 * ns_per_s) {
+    memory_logged_at_ = now_;
+    log(LogEvent::memory_short, stream.publisher, stream.name, "raise limits.frame_memory_bytes");
+  }
+  return nullptr;
+}
+
+/// Fast start is given up before a live frame is: drops one stream's GOP cache. False when there
+/// was none left.
+bool Worker::free_memory() {
+  for (size_t step = 0; step < streams_by_row_.size(); ++step) {
+    gop_victim_ = (gop_victim_ + 1) % static_cast<uint32_t>(streams_by_row_.size());
+    Stream* victim = streams_by_row_[gop_victim_];
+    if (victim == nullptr || victim->gop.empty()) continue;
+    drop_gop(*victim);
+    return true;
+  }
+  return false;
+}
+
+void Worker::write(Stream& stream, Assembly& assembly, uint32_t offset, Bytes bytes) {
+  if (assembly.frame == nullptr) return;
+  const rtmp::WireHeader header = wire_header(assembly);
+  const uint32_t end = offset + static_cast<uint32_t>(bytes.size());
+  if (!FrameLog::grow(frames_, assembly.frame, rtmp::wire_end(header, chunk_bytes_out, end))) {
+    frames_.release(assembly.frame);
+    assembly.frame = nullptr;
+    count(Counter::frames_no_memory);
+    ++stream.frames_dropped;
+    stream.lost_frame = true;
+    drop_gop(stream);
+    return;
+  }
+  rtmp::wire_write(assembly.frame->bytes, header, chunk_bytes_out, offset, bytes);
+}
+
+void Worker::complete(Stream& stream, Assembly& assembly) {
+  const bool video = assembly.kind == rtmp::MediaKind::video;
+  const media::TagInfo& info = assembly.info;
+  stream.last_media_at = now_;
+  stream.last_timestamp = assembly.timestamp;
+  stream.bytes_received += assembly.message_bytes;
+  ++stream.frames_received;
+  count(video ? Counter::messages_video : Counter::messages_audio);
+  if (!info.known && assembly.message_bytes > 0) {
+    area_.faults[static_cast<size_t>(Fault::media_header_unknown)].add(1);
+  }
+  if (!info.config && assembly.message_bytes > 0) {
+    if (video) {
+      stream.last_video_at = now_;
+      stream.measure.video(assembly.timestamp, assembly.message_bytes, info.key, now_);
+    } else {
+      stream.measure.audio(assembly.timestamp, assembly.message_bytes, now_);
+    }
+  }
+  if (info.known && info.codec != media::Codec::none) {
+    (video ? stream.video_codec : stream.audio_codec) = info.codec;
+  }
+  if (stream.publisher->traced) {
+    log(LogEvent::traced, stream.publisher, stream.name, video ? "video" : "audio",
+        assembly.message_bytes);
+  }
+  if (assembly.frame != nullptr) {
+    count(Counter::frames_made);
+    publish_frame(stream, assembly.frame, info);
+    frames_.release(assembly.frame);
+    assembly.frame = nullptr;
+  } else {
+    count(Counter::frames_unwatched);
+  }
+  assembly.active = false;
+}
+
+void Worker::abandon(Assembly& assembly) {
+  if (assembly.frame != nullptr) frames_.release(assembly.frame);
+  assembly.frame = nullptr;
+  assembly.active = false;
+}
+
+void Worker::publish_frame(Stream& stream, Frame* frame, const media::TagInfo& info) {
+  if (frame->key) stream.lost_frame = false;
+  if (info.config) keep_config(stream, frame, info);
+  // A decoder shows garbage from a frame whose predecessor is missing: better nothing until the
+  // next keyframe.
+  if (stream.lost_frame && frame->kind == FrameKind::video && !frame->config) {
+    count(Counter::frames_skipped);
+    ++stream.frames_dropped;
+    return;
+  }
+  keep_in_gop(stream, frame);
+  for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  lease_live(stream, frame);
+}
+
+void Worker::keep_config(Stream& stream, Frame* frame, const media::TagInfo& info) {
+  const Bytes body = first_chunk_body(*frame);
+  if (info.sequence_header && info.track == 0) {
+    if (frame->kind == FrameKind::video && info.body_offset <= body.size()) {
+      if (const auto size = media::video_size(info.codec, body.subspan(info.body_offset))) {
+        stream.video_size = *size;
+      }
+    } else if (frame->kind == FrameKind::audio) {
+      if (const auto format = media::audio_format(info, body)) stream.audio_format = *format;
+    }
+  }
+  for (StreamConfig& config : stream.configs) {
+    if (config.kind != frame->kind || config.slot != info.config_slot ||
+        config.track != info.track) {
+      continue;
+    }
+    const bool same = config.frame->length == frame->length &&
+                      std::equal(body.begin(), body.end(), first_chunk_body(*config.frame).begin());
+    // Frames of the old configuration do not decode with the new one, which a joiner would get
+    // first.
+    if (!same) drop_gop(stream);
+    FramePool::add_reference(frame);
+    frames_.release(config.frame);
+    config.frame = frame;
+    return;
+  }
+  if (stream.configs.full()) return;
+  FramePool::add_reference(frame);
+  stream.configs.push_back({frame->kind, info.config_slot, info.track, frame});
+}
+
+void Worker::keep_in_gop(Stream& stream, Frame* frame) {
+  const uint64_t limit = tunable(Tunable::gop_bytes);
+  if (limit == 0 || frame->config) return;
+  if (frame->key) {
+    drop_gop(stream);
+    stream.gop_complete = true;
+  }
+  if (!stream.gop_complete) return;
+  // What counts is the memory that is pinned: a block is counted once, with the first frame in it.
+  if (stream.gop.empty() || stream.gop.back()->block != frame->block) {
+    stream.gop_bytes += block_bytes_min << frame->block->order;
+  }
+  FramePool::add_reference(frame);
+  stream.gop.push_back(frame);
+  if (stream.gop_bytes > limit) drop_gop(stream);
+}
+
+void Worker::drop_gop(Stream& stream) {
+  for (Frame* frame : stream.gop) frames_.release(frame);
+  stream.gop.clear();
+  stream.gop_bytes = 0;
+  stream.gop_complete = false;
+}
+
+void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
+  count(Counter::messages_data);
+  stream.bytes_received += message.body.size();
+  if (message.clears_metadata || message.metadata) {
+    if (stream.metadata != nullptr) frames_.release(stream.metadata);
+    stream.metadata = nullptr;
+  }
+  if (message.clears_metadata) return;
+  if (message.metadata) note_metadata(stream, message);
+  if (!message.metadata && stream.subscribers.empty() && stream.routes == 0) return;
+  const rtmp::WireHeader header{.chunk_stream_id = data_chunk_stream,
+                                .message_type = message.message_type,
+                                .timestamp = message.timestamp,
+                                .message_bytes = static_cast<uint32_t>(message.body.size()),
+                                .message_stream_id = wire_message_stream_id};
+  Frame* frame = begin_frame(stream, header);
+  if (frame == nullptr) return;
+  if (!FrameLog::grow(frames_, frame, frame->length)) {
+    frames_.release(frame);
+    return;
+  }
+  rtmp::wire_write(frame->bytes, header, chunk_bytes_out, 0, message.body);
+  frame->timestamp = message.timestamp;
+  frame->kind = FrameKind::data;
+  frame->config = message.metadata;
+  if (message.metadata) {
+    FramePool::add_reference(frame);
+    stream.metadata = frame;
+  }
+  for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  lease_live(stream, frame);
+  frames_.release(frame);
+}
+
+}  // namespace penstock::dataplane

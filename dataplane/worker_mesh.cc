@@ -1,0 +1,371 @@
+#include <algorithm>
+
+#include "dataplane/worker.h"
+#include "penstock/base/assert.h"
+
+// What crosses to other workers and back. Mail moves names, leases move frames; notes (a stream
+// started, ended, a joiner is complete) travel among the leases, because their order against frames
+// is what they mean.
+namespace penstock::dataplane {
+namespace {
+
+using control::Counter;
+
+// Per tick and other worker; what is left waits for the next.
+constexpr size_t leases_per_tick = 4096;
+constexpr size_t mail_per_tick = 1024;
+
+}  // namespace
+
+WorkerId Worker::home_of(std::string_view name) const {
+  return Directory::home_of(name, worker_count_);
+}
+
+void Worker::ring(WorkerId to) { rung_ |= uint64_t{1} << to; }
+
+bool Worker::rings_empty() const {
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    const Link& in = mesh_.link(other, parts_.id);
+    if (!in.mail.empty() || !in.leases.empty()) return false;
+    if (!deferred_mail_[other].empty() || !deferred_notes_[other].empty()) return false;
+  }
+  return true;
+}
+
+/// To itself too: a worker that is the home of its own stream's name goes the same way as any
+/// other.
+void Worker::send_mail(WorkerId to, const Mail& mail) {
+  ring(to);
+  if (deferred_mail_[to].empty() && mesh_.link(parts_.id, to).mail.push(mail)) return;
+  count(Counter::mail_deferred);
+  deferred_mail_[to].push_back(mail);
+}
+
+void Worker::flush_deferred() {
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    Link& out = mesh_.link(parts_.id, other);
+    auto& mail = deferred_mail_[other];
+    while (!mail.empty() && out.mail.push(mail.front())) {
+      mail.pop_front();
+      ring(other);
+    }
+    auto& notes = deferred_notes_[other];
+    while (!notes.empty() && lease(other, notes.front())) {
+      // lease() took a reference of its own; the one that kept the note's bytes while it waited
+      // goes.
+      if (notes.front().frame != nullptr) frames_.release(notes.front().frame);
+      notes.pop_front();
+    }
+  }
+}
+
+void Worker::take_returns() {
+  Frame* returned[64];
+  uint64_t out = 0;
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    ReturnRing& returns = mesh_.link(parts_.id, other).returns;
+    while (const uint32_t count = returns.pop(returned)) {
+      for (uint32_t i = 0; i < count; ++i) frames_.release(returned[i]);
+      PENSTOCK_ASSERT(leases_out_[other] >= count);
+      leases_out_[other] -= count;
+    }
+    out += leases_out_[other];
+  }
+  gauge(Counter::leases_out, out);
+}
+
+uint64_t Worker::leases_out() const {
+  uint64_t out = 0;
+  for (const uint32_t count : leases_out_) out += count;
+  return out;
+}
+
+void Worker::take_mail() {
+  Mail batch[16];
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    MailRing& mail = mesh_.link(other, parts_.id).mail;
+    for (size_t taken = 0; taken < mail_per_tick;) {
+      const uint32_t count = mail.pop(batch);
+      if (count == 0) break;
+      for (uint32_t i = 0; i < count; ++i) take_mail(batch[i]);
+      taken += count;
+    }
+  }
+}
+
+void Worker::take_mail(const Mail& mail) {
+  switch (mail.kind) {
+    case MailKind::claim: {
+      const Directory::Claimed claimed =
+          directory_.claim(mail.name.view(), mail.stream_id, mail.from);
+      Mail answer;
+      answer.kind = MailKind::claim_answer;
+      answer.on = claimed.granted;
+      answer.stream_id = mail.stream_id;
+      answer.connection_id = mail.connection_id;
+      answer.token = claimed.interested;
+      answer.name = mail.name;
+      send_mail(mail.from, answer);
+      return;
+    }
+    case MailKind::release:
+      directory_.release(mail.name.view(), mail.stream_id);
+      return;
+    case MailKind::interest: {
+      const Directory::Owner owner = directory_.set_interest(mail.name.view(), mail.from, mail.on);
+      if (owner.stream_id == 0) return;
+      Mail route;
+      route.kind = MailKind::route;
+      route.on = mail.on;
+      route.worker = mail.from;
+      route.stream_id = owner.stream_id;
+      send_mail(owner.worker, route);
+      return;
+    }
+    case MailKind::claim_answer: {
+      Connection* connection = find(mail.connection_id);
+      if (connection != nullptr && !connection->closing) {
+        for (const Ask& open : connection->asks) {
+          if (open.stage != Ask::Stage::claim || open.stream_id != mail.stream_id) continue;
+          claim_answered(*connection, open, mail.on, mail.token);
+          return;
+        }
+      }
+      // It left while the answer was on its way: the name is free again.
+      if (!mail.on) return;
+      Mail release;
+      release.kind = MailKind::release;
+      release.stream_id = mail.stream_id;
+      release.name = mail.name;
+      send_mail(home_of(mail.name.view()), release);
+      return;
+    }
+    case MailKind::route: {
+      const auto found = streams_by_id_.find(mail.stream_id);
+      if (found == streams_by_id_.end() || !found->second->owned_here()) return;
+      if (mail.worker == parts_.id) return;
+      Stream& stream = *found->second;
+      const uint64_t bit = uint64_t{1} << mail.worker;
+      if (!mail.on) {
+        stream.routes &= ~bit;
+        stream.gapped &= ~bit;
+      } else if ((stream.routes & bit) == 0) {
+        stream.routes |= bit;
+        announce_start(stream, mail.worker, false);
+        Connection& publisher = *stream.publisher;
+        if (publisher.low_water > 1) engine_.set_low_water(publisher.id, publisher.low_water = 1);
+      }
+      return;
+    }
+    case MailKind::join:
+      send_past_to(mail.from, mail.stream_id, mail.token);
+      return;
+  }
+}
+
+void Worker::announce_interest(Stream& stream, bool on) {
+  Mail mail;
+  mail.kind = MailKind::interest;
+  mail.on = on;
+  mail.from = static_cast<uint16_t>(parts_.id);
+  mail.name.set(stream.name);
+  send_mail(home_of(stream.name), mail);
+}
+
+/// Hands one lease over. False when there is no room, or `to` holds as many of our frames as can
+/// come back.
+bool Worker::lease(WorkerId to, Lease lease) {
+  if (lease.frame != nullptr && leases_out_[to] >= leases_out_max) return false;
+  if (!mesh_.link(parts_.id, to).leases.push(lease)) return false;
+  if (lease.frame != nullptr) {
+    FramePool::add_reference(lease.frame);
+    ++leases_out_[to];
+    count(Counter::leases_sent);
+  }
+  ring(to);
+  return true;
+}
+
+/// A note is never lost: it waits for room, and frames wait behind it (that is: are dropped) until
+/// it is through.
+void Worker::note(WorkerId to, const Lease& note) {
+  if (deferred_notes_[to].empty() && lease(to, note)) return;
+  count(Counter::mail_deferred);
+  if (note.frame != nullptr) FramePool::add_reference(note.frame);
+  deferred_notes_[to].push_back(note);
+}
+
+void Worker::lease_live(Stream& stream, Frame* frame) {
+  for (uint64_t routes = stream.routes; routes != 0; routes &= routes - 1) {
+    const auto to = static_cast<WorkerId>(std::countr_zero(routes));
+    const uint64_t bit = uint64_t{1} << to;
+    if ((stream.gapped & bit) != 0 && !frame->key && !frame->config) {
+      count(Counter::leases_dropped);
+      continue;
+    }
+    const Lease made{.kind = LeaseKind::frame,
+                     .frame_kind = frame->kind,
+                     .key = frame->key,
+                     .config = frame->config,
+                     .length = frame->length,
+                     .timestamp = frame->timestamp,
+                     .frame = frame,
+                     .bytes = frame->bytes,
+                     .stream_id = stream.stream_id};
+    if (deferred_notes_[to].empty() && lease(to, made)) {
+      if (frame->key) stream.gapped &= ~bit;
+      continue;
+    }
+    count(Counter::leases_dropped);
+    if ((stream.gapped & bit) == 0)
+      log(LogEvent::leases_short, stream.publisher, stream.name, {}, to);
+    stream.gapped |= bit;
+  }
+}
+
+void Worker::announce_start(Stream& stream, WorkerId to, bool fresh) {
+  Frame* name = frames_.make_own(as_bytes(stream.name));
+  if (name == nullptr) return;
+  note(to, {.kind = LeaseKind::started,
+            .key = fresh,
+            .length = name->length,
+            .frame = name,
+            .bytes = name->bytes,
+            .stream_id = stream.stream_id});
+  frames_.release(name);
+}
+
+/// The past of a stream for one joiner on another worker, then the note that makes it live. What
+/// does not fit is left out, and the joiner then starts at the next keyframe.
+void Worker::send_past_to(WorkerId to, uint64_t stream_id, uint64_t token) {
+  const auto found = streams_by_id_.find(stream_id);
+  if (found == streams_by_id_.end() || !found->second->owned_here()) return;
+  Stream& stream = *found->second;
+  bool whole = deferred_notes_[to].empty();
+  const auto send = [&](Frame* frame) {
+    whole = whole && lease(to, {.kind = LeaseKind::snapshot,
+                                .frame_kind = frame->kind,
+                                .key = frame->key,
+                                .config = frame->config,
+                                .length = frame->length,
+                                .timestamp = frame->timestamp,
+                                .frame = frame,
+                                .bytes = frame->bytes,
+                                .stream_id = stream_id,
+                                .token = token});
+  };
+  if (stream.metadata != nullptr) send(stream.metadata);
+  for (const StreamConfig& config : stream.configs) send(config.frame);
+  if (stream.gop_complete) {
+    for (Frame* frame : stream.gop) send(frame);
+  }
+  note(to, {.kind = LeaseKind::joined,
+            .key = whole && stream.gop_complete,
+            .stream_id = stream_id,
+            .token = token});
+}
+
+void Worker::take_leases() {
+  Lease batch[64];
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    if (other == parts_.id) continue;
+    LeaseRing& leases = mesh_.link(other, parts_.id).leases;
+    for (size_t taken = 0; taken < leases_per_tick;) {
+      const uint32_t count = leases.pop(batch);
+      if (count == 0) break;
+      for (uint32_t i = 0; i < count; ++i) take_lease(other, batch[i]);
+      taken += count;
+    }
+  }
+}
+
+void Worker::take_lease(WorkerId from, const Lease& lease) {
+  const auto give_back = [&] {
+    if (lease.frame == nullptr) return;
+    const bool returned = mesh_.link(from, parts_.id).returns.push(lease.frame);
+    PENSTOCK_ASSERT(returned);
+  };
+  if (lease.kind == LeaseKind::started) {
+    const auto found = streams_.find(as_text({lease.bytes, lease.length}));
+    Stream* stream = found == streams_.end() ? nullptr : found->second.get();
+    // Our own publisher is newer: the name was granted to it after the other one had released it.
+    if (stream != nullptr && !stream->owned_here()) replica_started(*stream, from, lease);
+    give_back();
+    return;
+  }
+  const auto found = streams_by_id_.find(lease.stream_id);
+  Stream* stream = found == streams_by_id_.end() ? nullptr : found->second;
+  if (stream == nullptr || stream->owned_here()) {
+    give_back();
+    return;
+  }
+  if (lease.kind == LeaseKind::ended) {
+    stream_over(*stream);
+    report_stream(*stream);
+    return;
+  }
+  if (lease.kind == LeaseKind::joined) {
+    const auto joining = joining_.find(lease.token);
+    if (joining == joining_.end()) return;
+    Subscription& subscription = *joining->second;
+    joining_.erase(joining);
+    if (subscription.state == SubscriptionState::joining) {
+      subscription.state =
+          lease.key ? SubscriptionState::live : SubscriptionState::wanting_keyframe;
+    }
+    return;
+  }
+  if (lease.frame_kind == FrameKind::video && !lease.config) stream->last_video_at = now_;
+  Frame* frame = frames_.make_stand_in(lease, from);
+  if (frame == nullptr) {
+    count(Counter::frames_no_memory);
+    give_back();
+    return;
+  }
+  if (lease.kind == LeaseKind::snapshot) {
+    const auto joining = joining_.find(lease.token);
+    if (joining != joining_.end()) queue(*joining->second, frame);
+  } else {
+    for (Subscription* subscription : stream->subscribers) deliver(*subscription, frame);
+  }
+  frames_.release(frame);
+}
+
+void Worker::replica_started(Stream& stream, WorkerId owner, const Lease& note) {
+  if (stream.stream_id == note.stream_id) {
+    // Our interest went and came again faster than the route: frames in between may be missing.
+    for (Subscription* subscription : stream.subscribers) {
+      if (subscription->state != SubscriptionState::live) continue;
+      subscription->state = SubscriptionState::wanting_keyframe;
+    }
+    return;
+  }
+  if (stream.stream_id != 0) stream_over(stream);
+  stream.stream_id = note.stream_id;
+  stream.owner = owner;
+  stream.last_video_at = {};
+  streams_by_id_[stream.stream_id] = &stream;
+  for (Subscription* subscription : stream.subscribers) {
+    subscription->connection->session.publisher_came(subscription->message_stream_id);
+    settle(*subscription->connection);
+    if (note.key) {
+      subscription->state = SubscriptionState::wanting_keyframe;
+    } else {
+      ask_to_join(*subscription);
+    }
+  }
+  report_stream(stream);
+}
+
+void Worker::ask_to_join(Subscription& subscription) {
+  subscription.state = SubscriptionState::joining;
+  joining_[subscription.token] = &subscription;
+  Mail join;
+  join.kind = MailKind::join;
+  join.from = static_cast<uint16_t>(parts_.id);
+  join.stream_id = subscription.stream->stream_id;
+  join.token = subscription.token;
+  send_mail(subscription.stream->owner, join);
+}
+
+}  // namespace penstock::dataplane

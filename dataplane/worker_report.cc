@@ -1,0 +1,187 @@
+#include <algorithm>
+
+#include "dataplane/worker.h"
+
+// What others see of a worker: rows and counters in the shared region, records in the log ring.
+namespace penstock::dataplane {
+namespace {
+
+using control::Counter;
+using control::Tunable;
+
+// Every row is written anew once a second, a twentieth of them every 50 ms, so that no tick pays
+// for 10,000 rows at once (424 B each: 4 MB).
+constexpr uint64_t report_step_ns = 50 * ns_per_ms;
+constexpr size_t report_steps = 20;
+
+// A receive of more than this gains nothing (measured: 32 KiB costs what 16 KiB costs, and delays
+// twice as much).
+constexpr uint64_t low_water_max = 32 * 1024;
+
+}  // namespace
+
+void Worker::report() {
+  report_at_ = now_.after_ns(report_step_ns);
+  area_.heartbeat_ns.set(now_.ns);
+  gauge(Counter::frame_bytes, frames_.blocks().bytes_in_use());
+
+  const size_t rows = area_.stream_slots_used.get();
+  size_t publishers = 0;
+  size_t subscribers = 0;
+  for (const auto& [name, stream] : streams_) {
+    publishers += stream->owned_here() ? 1 : 0;
+    subscribers += stream->subscribers.size();
+  }
+  gauge(Counter::publishers, publishers);
+  gauge(Counter::subscribers, subscribers);
+  for (size_t i = 0; i < rows / report_steps + 1; ++i) {
+    report_stream_cursor_ = report_stream_cursor_ + 1 < rows ? report_stream_cursor_ + 1 : 0;
+    if (report_stream_cursor_ >= rows) break;
+    if (Stream* stream = streams_by_row_[report_stream_cursor_]) report_stream(*stream);
+  }
+  const size_t used = area_.connection_slots_used.get();
+  for (size_t i = 0; i < used / report_steps + 1; ++i) {
+    report_connection_cursor_ =
+        report_connection_cursor_ + 1 < used ? report_connection_cursor_ + 1 : 0;
+    if (report_connection_cursor_ >= used) break;
+    Connection* connection = connections_[report_connection_cursor_].get();
+    if (connection == nullptr) continue;
+    report_connection(*connection);
+    adjust_low_water(*connection);
+  }
+}
+
+control::StreamRow Worker::row_of(Stream& stream) {
+  control::StreamRow row;
+  row.stream_id = stream.stream_id;
+  row.name.set(stream.name);
+  row.role = stream.owned_here() ? control::StreamRole::publisher : control::StreamRole::replica;
+  row.worker = parts_.id;
+  row.subscribers = static_cast<uint32_t>(stream.subscribers.size());
+  row.bytes_sent = stream.bytes_sent;
+  row.frames_skipped = stream.frames_skipped;
+  if (!stream.owned_here()) return row;
+  row.connection_id = stream.publisher->connection_id;
+  row.publisher = stream.publisher->peer_text;
+  row.encoder.set(stream.encoder);
+  row.since_unix_ms = stream.since_unix_ms;
+  row.video_codec.set(media::codec_name(stream.video_codec));
+  row.audio_codec.set(media::codec_name(stream.audio_codec));
+  row.width = stream.video_size.width;
+  row.height = stream.video_size.height;
+  row.sample_rate = stream.audio_format.sample_rate;
+  row.channels = stream.audio_format.channels;
+  const media::Measured measured = stream.measure.measured(now_);
+  row.video_bits_per_second = measured.video_bits_per_second;
+  row.audio_bits_per_second = measured.audio_bits_per_second;
+  row.fps_milli = measured.fps_milli;
+  row.keyframe_interval_ms = measured.keyframe_interval_ms;
+  row.av_drift_ms = measured.av_drift_ms;
+  row.timestamp_jumps = measured.timestamp_jumps;
+  row.last_timestamp = stream.last_timestamp;
+  row.bytes_received = stream.bytes_received;
+  row.frames_received = stream.frames_received;
+  row.frames_dropped = stream.frames_dropped;
+  row.gop_bytes = stream.gop_bytes;
+  return row;
+}
+
+void Worker::report_stream(Stream& stream) {
+  parts_.region.streams(parts_.id)[stream.row].write(row_of(stream));
+}
+
+void Worker::report_connection(Connection& connection) {
+  control::ConnectionRow row;
+  row.connection_id = connection.connection_id;
+  row.worker = parts_.id;
+  row.peer = connection.peer_text;
+  row.software.set(connection.software);
+  row.since_unix_ms = connection.since_unix_ms;
+  row.bytes_received = connection.bytes_received;
+  row.bytes_sent = connection.bytes_sent;
+  row.queued_bytes = connection.egress.queued_bytes();
+  if (connection.published != nullptr) {
+    row.role = control::ConnectionRole::publisher;
+    row.name.set(connection.published->name);
+  } else if (!connection.subscriptions.empty()) {
+    const Subscription& first = *connection.subscriptions.front();
+    row.role = first.state == SubscriptionState::waiting ? control::ConnectionRole::waiting
+                                                         : control::ConnectionRole::subscriber;
+    row.name.set(first.stream->name);
+    for (const auto& subscription : connection.subscriptions) {
+      row.frames_skipped += subscription->frames_skipped;
+    }
+  } else if (!connection.app.empty()) {
+    row.role = control::ConnectionRole::idle;
+  }
+  parts_.region.connections(parts_.id)[connection.row].write(row);
+}
+
+/// A publisher that nobody watches may be read in larger gulps (SO_RCVLOWAT measured as the
+/// strongest lever on the cost of ingest). Once a second: the mark follows the bitrate, and is
+/// lifted when nothing came since the last look, so that what lies below it is read.
+void Worker::adjust_low_water(Connection& connection) {
+  Stream* stream = connection.published;
+  if (stream == nullptr || connection.closing || connection.waiting_for_answer()) return;
+  const uint64_t gather_ms = tunable(Tunable::gather_ms);
+  uint64_t mark = 1;
+  const bool watched = !stream->subscribers.empty() || stream->routes != 0;
+  const uint64_t received = connection.bytes_received - connection.low_water_bytes;
+  connection.low_water_bytes = connection.bytes_received;
+  if (gather_ms > 0 && !watched && received > 0) {
+    const media::Measured measured = stream->measure.measured(now_);
+    const uint64_t bits = uint64_t{measured.video_bits_per_second} + measured.audio_bits_per_second;
+    mark = std::clamp<uint64_t>(bits * gather_ms / 8000, 1, low_water_max);
+  }
+  // Small corrections are not worth a system call of the engine.
+  const uint64_t present = connection.low_water;
+  if (mark == present ||
+      (mark > 1 && present > 1 && mark * 4 > present * 3 && mark * 3 < present * 4)) {
+    return;
+  }
+  connection.low_water = static_cast<uint32_t>(mark);
+  engine_.set_low_water(connection.id, connection.low_water);
+}
+
+void Worker::note_metadata(Stream& stream, const rtmp::DataMessage& message) {
+  const rtmp::MetadataFacts facts = rtmp::read_metadata(message.body);
+  if (!facts.encoder.empty()) stream.encoder = facts.encoder;
+  // The sequence header knows better; metadata stands in for codecs whose header has no size.
+  if (stream.video_size.width == 0) stream.video_size = {facts.width, facts.height};
+}
+
+void Worker::log(LogEvent event, const Connection* connection, std::string_view name,
+                 std::string_view detail, uint64_t number) {
+  const LogEventInfo info = log_event_info(event);
+  const bool traced = connection != nullptr && connection->traced;
+  if (!traced && static_cast<uint32_t>(info.level) < static_cast<uint32_t>(wanted_.log_level))
+    return;
+  LogRecord record;
+  record.unix_ms = unix_ms();
+  record.event = event;
+  record.level = info.level;
+  record.worker = parts_.id;
+  record.number = number;
+  if (connection != nullptr) {
+    record.connection_id = connection->connection_id;
+    record.peer = connection->peer_text;
+  }
+  record.name.set(name);
+  record.detail.set(detail);
+  if (!parts_.log->push(record)) count(Counter::log_records_dropped);
+}
+
+void Worker::count(control::Counter counter, uint64_t by) {
+  area_.counters[static_cast<size_t>(counter)].add(by);
+}
+
+void Worker::gauge(control::Counter counter, uint64_t value) {
+  area_.counters[static_cast<size_t>(counter)].set(value);
+}
+
+uint64_t Worker::unix_ms() const {
+  return static_cast<uint64_t>(static_cast<int64_t>(now_.ns / ns_per_ms) +
+                               parts_.unix_minus_monotonic_ms);
+}
+
+}  // namespace penstock::dataplane

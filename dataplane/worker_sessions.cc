@@ -1,0 +1,214 @@
+#include <algorithm>
+
+#include "dataplane/worker.h"
+#include "penstock/base/assert.h"
+
+// What a session reports, and how a publish or play comes to its answer:
+//   asked -> verdict (control plane, or our own copy of the policy) -> publish only: claim at the
+//   name's home -> answer
+namespace penstock::dataplane {
+namespace {
+
+using control::Counter;
+using control::Tunable;
+
+// A control plane that has not beaten for so long is not asked: its verdict would only come late.
+constexpr uint64_t control_fresh_ns = 1 * ns_per_s;
+
+constexpr std::string_view name_taken_text = "already publishing";
+
+Ask* find_ask(Connection& connection, uint64_t request_id) {
+  for (Ask& ask : connection.asks) {
+    if (ask.request_id == request_id) return &ask;
+  }
+  return nullptr;
+}
+
+Subscription* find_subscription(Connection& connection, uint32_t message_stream_id) {
+  for (auto& subscription : connection.subscriptions) {
+    if (subscription->message_stream_id == message_stream_id) return subscription.get();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void Worker::on(Connection&, const rtmp::NeedInput&) {}
+
+void Worker::on(Connection& connection, const rtmp::HandshakeDone& event) {
+  count(event.digest ? Counter::handshakes_digest : Counter::handshakes_simple);
+  if (connection.traced) log(LogEvent::traced, &connection, {}, "handshake complete");
+}
+
+void Worker::on(Connection& connection, const rtmp::Connected& event) {
+  connection.app = event.app;
+  connection.software = event.flash_ver;
+  if (connection.traced) log(LogEvent::traced, &connection, {}, "connect");
+}
+
+void Worker::on(Connection& connection, const rtmp::PublishAsked& event) {
+  const bool publishes =
+      connection.published != nullptr || std::ranges::any_of(connection.asks, &Ask::publish);
+  Ask made;
+  made.publish = true;
+  made.message_stream_id = event.message_stream_id;
+  made.name = event.name;
+  if (publishes || stopping_ || wanted_.draining != 0) {
+    refuse(connection, made, rtmp::Refusal::bad_name,
+           publishes ? "this connection already publishes" : "server is draining");
+    return;
+  }
+  ask(connection, std::move(made), event.query);
+}
+
+void Worker::on(Connection& connection, const rtmp::PlayAsked& event) {
+  Ask made;
+  made.message_stream_id = event.message_stream_id;
+  made.name = event.name;
+  if (stopping_ || wanted_.draining != 0) {
+    refuse(connection, made, rtmp::Refusal::denied, "server is draining");
+    return;
+  }
+  if (Subscription* old = find_subscription(connection, event.message_stream_id)) unsubscribe(*old);
+  ask(connection, std::move(made), event.query);
+}
+
+void Worker::ask(Connection& connection, Ask made, std::string_view query) {
+  made.request_id = next_request_++;
+  made.decide_at = now_.after_ms(tunable(Tunable::verdict_ms));
+  control::VerdictRequest request;
+  request.request_id = made.request_id;
+  request.connection_id = connection.connection_id;
+  request.publish = made.publish ? 1 : 0;
+  request.name.set(made.name);
+  request.peer = connection.peer_text;
+  request.query.set(query);
+  const uint64_t request_id = made.request_id;
+  connection.asks.push_back(std::move(made));
+  ++asks_open_;
+  const Instant beat{parts_.region.header().control_heartbeat_ns.get()};
+  const bool control_alive = now_.since(beat) < control_fresh_ns;
+  if (!control_alive || !area_.verdicts.push(request)) decide_by_own_policy(connection, request_id);
+}
+
+/// No verdict in time is itself a verdict: the policy that was last applied, which every worker has
+/// a copy of.
+void Worker::decide_by_own_policy(Connection& connection, uint64_t request_id) {
+  const Ask* open = find_ask(connection, request_id);
+  if (open == nullptr) return;
+  const bool allowed = !open->publish || wanted_.admission == control::AdmissionMode::open ||
+                       keys_.contains(open->name);
+  verdict(connection, request_id, allowed, "stream key not valid");
+}
+
+void Worker::verdict(Connection& connection, uint64_t request_id, bool allowed,
+                     std::string_view text) {
+  Ask* open = find_ask(connection, request_id);
+  if (open == nullptr || open->stage != Ask::Stage::verdict) return;  // it came too late
+  --asks_open_;
+  if (!allowed) {
+    const Ask refused = *open;
+    answer_done(connection, request_id);
+    refuse(connection, refused, rtmp::Refusal::denied, text.empty() ? "not allowed" : text);
+    return;
+  }
+  if (!open->publish) {
+    const Ask play = *open;
+    answer_done(connection, request_id);
+    subscribe(connection, play);
+    resume(connection);
+    return;
+  }
+  open->stage = Ask::Stage::claim;
+  open->stream_id = uint64_t{parts_.id} << 46 | next_stream_++;
+  Mail claim;
+  claim.kind = MailKind::claim;
+  claim.from = static_cast<uint16_t>(parts_.id);
+  claim.stream_id = open->stream_id;
+  claim.connection_id = connection.connection_id;
+  claim.name.set(open->name);
+  send_mail(home_of(open->name), claim);
+}
+
+void Worker::claim_answered(Connection& connection, Ask asked, bool granted, uint64_t interested) {
+  answer_done(connection, asked.request_id);
+  if (!granted) {
+    count(Counter::publishes_name_taken);
+    refuse(connection, asked, rtmp::Refusal::bad_name, name_taken_text);
+    return;
+  }
+  start_publish(connection, asked, interested);
+  resume(connection);
+}
+
+void Worker::answer_done(Connection& connection, uint64_t request_id) {
+  std::erase_if(connection.asks, [&](const Ask& ask) { return ask.request_id == request_id; });
+}
+
+void Worker::refuse(Connection& connection, const Ask& asked, rtmp::Refusal refusal,
+                    std::string_view text) {
+  count(asked.publish ? Counter::publishes_refused : Counter::plays_refused);
+  log(asked.publish ? LogEvent::publish_refused : LogEvent::play_refused, &connection, asked.name,
+      text);
+  const rtmp::Verdict answer{refusal, text};
+  if (asked.publish) {
+    connection.session.answer_publish(asked.message_stream_id, answer);
+  } else {
+    connection.session.answer_play(asked.message_stream_id, answer);
+  }
+  finish(connection);
+}
+
+void Worker::on(Connection& connection, const rtmp::MediaPiece& event) {
+  if (connection.published == nullptr) {
+    if (event.offset == 0) count_fault(connection, Fault::media_without_publish);
+    return;
+  }
+  media_piece(*connection.published, event);
+}
+
+void Worker::on(Connection& connection, const rtmp::MediaAborted& event) {
+  if (connection.published != nullptr) abandon(connection.published->assemblies[event.slot]);
+}
+
+void Worker::on(Connection& connection, const rtmp::DataMessage& event) {
+  if (connection.published != nullptr) data_message(*connection.published, event);
+}
+
+void Worker::on(Connection& connection, const rtmp::PublishEnded&) {
+  if (connection.published != nullptr) end_publish(*connection.published, "ended by the publisher");
+}
+
+void Worker::on(Connection& connection, const rtmp::PlayEnded& event) {
+  if (Subscription* found = find_subscription(connection, event.message_stream_id)) {
+    unsubscribe(*found);
+  }
+}
+
+void Worker::on(Connection& connection, const rtmp::PlayPaused& event) {
+  Subscription* found = find_subscription(connection, event.message_stream_id);
+  if (found == nullptr || found->paused == event.paused) return;
+  found->paused = event.paused;
+  // What was missed is not sent later: a live viewer goes on with the present.
+  if (found->state == SubscriptionState::live) found->state = SubscriptionState::wanting_keyframe;
+}
+
+void Worker::on(Connection& connection, const rtmp::ReceiveChanged& event) {
+  Subscription* found = find_subscription(connection, event.message_stream_id);
+  if (found == nullptr) return;
+  if (event.kind == rtmp::MediaKind::audio) {
+    found->audio_wanted = event.wanted;
+    return;
+  }
+  if (event.wanted && !found->video_wanted && found->state == SubscriptionState::live) {
+    found->state = SubscriptionState::wanting_keyframe;
+  }
+  found->video_wanted = event.wanted;
+}
+
+void Worker::on(Connection& connection, const rtmp::Tolerated& event) {
+  count_fault(connection, event.fault);
+  log(LogEvent::fault_tolerated, &connection, {}, fault_info(event.fault).text);
+}
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,287 @@
+#include <algorithm>
+
+#include "dataplane/worker.h"
+#include "penstock/base/assert.h"
+
+// Streams of this worker and their subscribers.
+namespace penstock::dataplane {
+
+using control::Counter;
+using control::Tunable;
+
+/// The stream of this name on this worker, made if need be; null when there is no room for another.
+Stream* Worker::stream_for(std::string_view name) {
+  const auto found = streams_.find(name);
+  if (found != streams_.end()) return found->second.get();
+  if (free_stream_rows_.empty()) return nullptr;
+  auto made = std::make_unique<Stream>();
+  Stream* stream = made.get();
+  stream->name = name;
+  stream->row = free_stream_rows_.back();
+  free_stream_rows_.pop_back();
+  streams_by_row_[stream->row] = stream;
+  if (area_.stream_slots_used.get() <= stream->row) {
+    area_.stream_slots_used.publish(stream->row + 1);
+  }
+  streams_.emplace(std::string_view(stream->name), std::move(made));
+  return stream;
+}
+
+void Worker::forget_if_unused(Stream& stream) {
+  if (stream.owned_here() || !stream.subscribers.empty()) return;
+  if (stream.stream_id != 0) streams_by_id_.erase(stream.stream_id);
+  clear_media(stream);
+  parts_.region.streams(parts_.id)[stream.row].write(control::StreamRow{});
+  streams_by_row_[stream.row] = nullptr;
+  free_stream_rows_.push_back(stream.row);
+  streams_.erase(streams_.find(stream.name));
+}
+
+void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t interested) {
+  Stream* stream = stream_for(asked.name);
+  if (stream == nullptr) {
+    Mail release;
+    release.kind = MailKind::release;
+    release.stream_id = asked.stream_id;
+    release.name.set(asked.name);
+    send_mail(home_of(asked.name), release);
+    refuse(connection, asked, rtmp::Refusal::denied, "too many streams");
+    return;
+  }
+  // The predecessor's last lease may still be on its way from another worker.
+  if (stream->stream_id != 0) stream_over(*stream);
+  stream->stream_id = asked.stream_id;
+  stream->owner = parts_.id;
+  stream->publisher = &connection;
+  stream->publisher_message_stream_id = asked.message_stream_id;
+  stream->since_unix_ms = unix_ms();
+  stream->encoder = connection.software;
+  stream->measure = {};
+  stream->last_video_at = {};
+  stream->last_media_at = now_;
+  stream->video_codec = stream->audio_codec = media::Codec::none;
+  stream->video_size = {};
+  stream->audio_format = {};
+  stream->bytes_received = stream->frames_received = stream->frames_dropped = 0;
+  stream->bytes_sent = stream->frames_skipped = 0;
+  streams_by_id_[stream->stream_id] = stream;
+  connection.published = stream;
+
+  const rtmp::Verdict allowed{rtmp::Refusal::none, {}};
+  connection.session.answer_publish(asked.message_stream_id, allowed);
+  for (Subscription* subscription : stream->subscribers) {
+    subscription->state = SubscriptionState::wanting_keyframe;
+    subscription->connection->session.publisher_came(subscription->message_stream_id);
+    settle(*subscription->connection);
+  }
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    if (other == parts_.id || (interested >> other & 1) == 0) continue;
+    stream->routes |= uint64_t{1} << other;
+    announce_start(*stream, other, true);
+  }
+  count(Counter::publishes_allowed);
+  log(LogEvent::publish_started, &connection, stream->name, connection.software);
+  report_stream(*stream);
+  report_connection(connection);
+}
+
+/// The publisher's side is over; the connection may live on.
+void Worker::end_publish(Stream& stream, std::string_view reason) {
+  PENSTOCK_ASSERT(stream.owned_here());
+  Connection& publisher = *stream.publisher;
+  control::StreamRow row = row_of(stream);
+  row.ended.set(reason);
+  if (!area_.ended.push(row)) count(Counter::reports_dropped);
+  log(LogEvent::publish_ended, &publisher, stream.name, reason, stream.bytes_received);
+
+  Lease ended;
+  ended.kind = LeaseKind::ended;
+  ended.stream_id = stream.stream_id;
+  for (WorkerId other = 0; other < worker_count_; ++other) {
+    if ((stream.routes >> other & 1) != 0) note(other, ended);
+  }
+  stream.routes = stream.gapped = 0;
+  Mail release;
+  release.kind = MailKind::release;
+  release.stream_id = stream.stream_id;
+  release.name.set(stream.name);
+  send_mail(home_of(stream.name), release);
+
+  publisher.published = nullptr;
+  if (publisher.low_water > 1) engine_.set_low_water(publisher.id, publisher.low_water = 1);
+  stream.publisher = nullptr;
+  clear_media(stream);
+  stream_over(stream);
+  if (stream.subscribers.empty()) {
+    forget_if_unused(stream);
+  } else {
+    report_stream(stream);
+  }
+}
+
+void Worker::clear_media(Stream& stream) {
+  for (Assembly& assembly : stream.assemblies) abandon(assembly);
+  drop_gop(stream);
+  for (const StreamConfig& config : stream.configs) frames_.release(config.frame);
+  stream.configs.clear();
+  if (stream.metadata != nullptr) frames_.release(stream.metadata);
+  stream.metadata = nullptr;
+  stream.log.clear(frames_);
+  stream.lost_frame = false;
+}
+
+/// To this worker's subscribers the publisher is gone: they are told, and wait for another.
+void Worker::stream_over(Stream& stream) {
+  streams_by_id_.erase(stream.stream_id);
+  stream.stream_id = 0;
+  for (Subscription* subscription : stream.subscribers) {
+    if (subscription->state == SubscriptionState::joining) joining_.erase(subscription->token);
+    subscription->state = SubscriptionState::waiting;
+    subscription->connection->session.publisher_went(subscription->message_stream_id);
+    settle(*subscription->connection);
+  }
+}
+
+void Worker::subscribe(Connection& connection, const Ask& asked) {
+  // Players that wait for names which nobody publishes must not use up the room that publishers
+  // need.
+  const bool room = free_stream_rows_.size() > streams_by_row_.size() / 4;
+  Stream* stream = room || streams_.contains(asked.name) ? stream_for(asked.name) : nullptr;
+  if (stream == nullptr) {
+    refuse(connection, asked, rtmp::Refusal::denied, "too many streams");
+    return;
+  }
+  auto made = std::make_unique<Subscription>();
+  Subscription* subscription = made.get();
+  subscription->connection = &connection;
+  subscription->stream = stream;
+  subscription->message_stream_id = asked.message_stream_id;
+  subscription->token = uint64_t{parts_.id} << 46 | next_token_++;
+  connection.subscriptions.push_back(std::move(made));
+  stream->subscribers.push_back(subscription);
+  count(Counter::plays_allowed);
+  log(LogEvent::play_started, &connection, stream->name, connection.software);
+
+  const rtmp::Verdict allowed{rtmp::Refusal::none, {}};
+  connection.session.answer_play(asked.message_stream_id, allowed);
+  settle(connection);  // before media: the statuses come first
+  if (stream->subscribers.size() == 1) announce_interest(*stream, true);
+  if (stream->owned_here()) {
+    send_past(*stream, *subscription);
+    // Somebody watches now: what was gathered comes at once, and from now on nothing is.
+    if (stream->publisher->low_water > 1) {
+      engine_.set_low_water(stream->publisher->id, stream->publisher->low_water = 1);
+    }
+  } else if (stream->stream_id != 0) {
+    ask_to_join(*subscription);
+  }
+  report_stream(*stream);
+  report_connection(connection);
+}
+
+void Worker::unsubscribe(Subscription& subscription) {
+  Stream& stream = *subscription.stream;
+  Connection& connection = *subscription.connection;
+  joining_.erase(subscription.token);
+  log(LogEvent::play_ended, &connection, stream.name, {}, connection.bytes_sent);
+  std::erase(stream.subscribers, &subscription);
+  std::erase_if(connection.subscriptions,
+                [&](const auto& owned) { return owned.get() == &subscription; });
+  if (connection.subscriptions.empty()) connection.egress.drop_media(frames_);
+  if (stream.subscribers.empty()) announce_interest(stream, false);
+  if (stream.subscribers.empty() && !stream.owned_here()) {
+    forget_if_unused(stream);
+  } else {
+    report_stream(stream);
+  }
+}
+
+/// Headers, and what there is since the last keyframe, in the order in which it came.
+void Worker::send_past(Stream& stream, Subscription& subscription) {
+  subscription.state = SubscriptionState::wanting_keyframe;
+  if (stream.metadata != nullptr) queue(subscription, stream.metadata);
+  for (const StreamConfig& config : stream.configs) queue(subscription, config.frame);
+  if (!stream.gop_complete) return;
+  for (Frame* frame : stream.gop) deliver(subscription, frame);
+}
+
+void Worker::deliver(Subscription& subscription, Frame* frame) {
+  if (subscription.state == SubscriptionState::waiting ||
+      subscription.state == SubscriptionState::joining) {
+    return;
+  }
+  const bool wanted = frame->kind == FrameKind::audio   ? subscription.audio_wanted
+                      : frame->kind == FrameKind::video ? subscription.video_wanted
+                                                        : true;
+  if (!wanted || subscription.paused) return;
+  if (subscription.state == SubscriptionState::wanting_keyframe && !frame->config) {
+    const bool starts =
+        frame->kind == FrameKind::video
+            ? frame->key
+            : frame->kind == FrameKind::audio &&
+                  (!subscription.video_wanted || !subscription.stream->has_live_video(now_));
+    if (!starts) {
+      ++subscription.frames_skipped;
+      count(Counter::frames_skipped);
+      return;
+    }
+    subscription.state = SubscriptionState::live;
+  }
+  queue(subscription, frame);
+}
+
+void Worker::queue(Subscription& subscription, Frame* frame) {
+  Connection& connection = *subscription.connection;
+  Egress& egress = connection.egress;
+  const uint64_t limit = tunable(Tunable::subscriber_queue_bytes);
+  // A frame larger than the bound passes when nothing else is queued: the bound is on lag, not on
+  // keyframes.
+  if (!egress.idle() && egress.queued_bytes() + frame->length > limit) {
+    skip_to_keyframe(connection);
+    const bool fits = egress.idle() || egress.queued_bytes() + frame->length <= limit;
+    if (!frame->config && !(frame->key && fits)) {
+      ++subscription.frames_skipped;
+      ++subscription.stream->frames_skipped;
+      count(Counter::frames_skipped);
+      return;
+    }
+    if (frame->key) subscription.state = SubscriptionState::live;
+  }
+  if (subscription.message_stream_id == wire_message_stream_id) {
+    egress.push(frame);
+  } else {
+    // One player in thousands plays on another message stream: it gets a copy with its own number.
+    Frame* copy = frames_.make_own({frame->bytes, frame->length});
+    if (copy == nullptr) return;
+    store_u32_le(copy->bytes + rtmp::wire_message_stream_id_offset, subscription.message_stream_id);
+    copy->timestamp = frame->timestamp;
+    copy->kind = frame->kind;
+    copy->key = frame->key;
+    copy->config = frame->config;
+    egress.push(copy);
+    frames_.release(copy);
+  }
+  subscription.stream->bytes_sent += frame->length;
+  count(Counter::frames_queued);
+  mark_dirty(connection);
+}
+
+/// A peer that lags beyond its bound loses what it has not been sent, and goes on at the next
+/// keyframe.
+void Worker::skip_to_keyframe(Connection& connection) {
+  const uint32_t dropped = connection.egress.drop_media(frames_);
+  for (auto& subscription : connection.subscriptions) {
+    if (subscription->state != SubscriptionState::live) continue;
+    subscription->state = SubscriptionState::wanting_keyframe;
+    subscription->frames_skipped += dropped;
+    subscription->stream->frames_skipped += dropped;
+  }
+  count(Counter::frames_skipped, dropped);
+  count(Counter::subscribers_skipped);
+  const std::string_view name = connection.subscriptions.empty()
+                                    ? std::string_view{}
+                                    : std::string_view(connection.subscriptions[0]->stream->name);
+  log(LogEvent::subscriber_skipped, &connection, name, {}, dropped);
+}
+
+}  // namespace penstock::dataplane
