@@ -79,7 +79,9 @@ std::expected<void, std::string> Ring::open(uint32_t sqes, uint32_t cqes) {
 void Ring::adopt_by_this_thread() {
   PENSTOCK_ASSERT(open_ && owner_ == 0);
   owner_ = gettid();
-  const int enabled = io_uring_enable_rings(&ring_);
+  // Not io_uring_enable_rings(): the shared liburing 2.3 declares it and does not export it.
+  const int enabled = io_uring_register(static_cast<unsigned>(ring_.ring_fd),
+                                        IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
   PENSTOCK_ASSERT(enabled == 0);
   // Spares the kernel a look-up per enter. Refused when the thread has 16 rings already: then it
   // goes without.

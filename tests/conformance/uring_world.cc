@@ -1,0 +1,143 @@
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+#include "dataplane/engine/uring/listener.h"
+#include "dataplane/engine/uring/uring_engine.h"
+#include "tests/conformance/world.h"
+
+namespace penstock::conformance {
+namespace {
+
+class SocketPeer final : public Peer {
+ public:
+  explicit SocketPeer(int fd) : fd_(fd) {}
+  SocketPeer(const SocketPeer&) = delete;
+  SocketPeer& operator=(const SocketPeer&) = delete;
+  ~SocketPeer() override {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  size_t write(Bytes bytes) override {
+    if (fd_ < 0) return 0;
+    const ssize_t done = ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done < 0) note(errno);
+    return done > 0 ? static_cast<size_t>(done) : 0;
+  }
+  size_t read(MutableBytes out) override {
+    if (fd_ < 0) return 0;
+    const ssize_t done = ::recv(fd_, out.data(), out.size(), MSG_DONTWAIT);
+    if (done < 0) note(errno);
+    if (done == 0) at_end_ = true;
+    return done > 0 ? static_cast<size_t>(done) : 0;
+  }
+  bool at_end() override { return at_end_; }
+  bool was_reset() override {
+    uint8_t byte = 0;
+    if (fd_ >= 0 && ::recv(fd_, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0) note(errno);
+    return reset_;
+  }
+  void finish() override { ::shutdown(fd_, SHUT_WR); }
+  void reset() override {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    ::close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  void note(int error) {
+    if (error == ECONNRESET || error == EPIPE) reset_ = true;
+  }
+  int fd_;
+  bool at_end_ = false;
+  bool reset_ = false;
+};
+
+class UringWorld final : public World {
+ public:
+  explicit UringWorld(const engine::UringOptions& options) {
+    auto made = engine::make_uring_engine(options);
+    if (!made) {
+      std::fprintf(stderr, "make_uring_engine: %s\n", made.error().c_str());
+      std::abort();
+    }
+    engine_ = std::move(*made);
+    getrlimit(RLIMIT_NOFILE, &limit_);
+  }
+  ~UringWorld() override { setrlimit(RLIMIT_NOFILE, &limit_); }
+
+  engine::Engine& engine() override { return *engine_; }
+  Instant now() override {
+    timespec at{};
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return {static_cast<uint64_t>(at.tv_sec) * ns_per_s + static_cast<uint64_t>(at.tv_nsec)};
+  }
+  std::unique_ptr<Peer> connect() override {
+    if (dry_) setrlimit(RLIMIT_NOFILE, &limit_);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (dry_) set_descriptors_dry(true);
+    const auto address = engine::to_socket_address(engine_->listeners()[0]);
+    if (::connect(fd, address.get(), address.length) != 0) {
+      ::close(fd);
+      return nullptr;
+    }
+    return std::make_unique<SocketPeer>(fd);
+  }
+  void set_descriptors_dry(bool dry) override {
+    dry_ = dry;
+    rlimit limit = limit_;
+    if (dry) {  // the limit is on the number of a new descriptor, so all below the first free one
+                // are in use
+      const int first_free = dup(0);
+      ::close(first_free);
+      limit.rlim_cur = static_cast<rlim_t>(first_free);
+    }
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  bool is_real() const override { return true; }
+
+ private:
+  std::unique_ptr<engine::UringEngine> engine_;
+  rlimit limit_{};
+  bool dry_ = false;
+};
+
+engine::UringOptions loopback(const WorldOptions& options) {
+  engine::UringOptions uring;
+  uring.listeners.push_back({.address = {127, 0, 0, 1}});
+  uring.connections_max = options.connections_max;
+  uring.receive_slabs = 16;
+  return uring;
+}
+
+}  // namespace
+
+std::unique_ptr<World> make_uring(const WorldOptions& options) {
+  return std::make_unique<UringWorld>(loopback(options));
+}
+
+std::unique_ptr<World> make_uring_single_receive_slabs(const WorldOptions& options) {
+  engine::UringOptions uring = loopback(options);
+  uring.incremental_slabs = false;
+  uring.receive_slabs = 256;
+  uring.receive_slab_bytes = 8192;
+  return std::make_unique<UringWorld>(uring);
+}
+
+std::unique_ptr<World> make_uring_scarce(const WorldOptions& options) {
+  engine::UringOptions uring = loopback(options);
+  uring.incremental_slabs = false;
+  uring.receive_slabs = 2;
+  uring.receive_slab_bytes = 1024;
+  return std::make_unique<UringWorld>(uring);
+}
+
+}  // namespace penstock::conformance
