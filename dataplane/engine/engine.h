@@ -43,35 +43,40 @@ struct EngineEvent {
   Endpoint peer;  // accepted only
 };
 
-/// The seam between a worker and whatever moves its bytes. It reports in batches and never calls back; one engine belongs
-/// to one worker and is touched by no other thread (but for wake()). Bytes given to send() stay the caller's, and stay
-/// put, until `sent` events have covered them or `closed` has come. Calls with an id whose `closed` was reported do nothing.
+/// The seam between a worker and whatever moves its bytes. It reports in batches and never calls
+/// back; one engine belongs to one worker and is touched by no other thread (but for wake()). Bytes
+/// given to send() stay the caller's, and stay put, until `sent` events have covered them or
+/// `closed` has come. Calls with an id whose `closed` was reported do nothing.
 class Engine {
  public:
   virtual ~Engine() = default;
 
-  /// Moves bytes, waits until there is something to report or `wake_at` has come or wake() was called, and fills `events`
-  /// from the front. `wake_at` in the past means: do not wait. Events that do not fit come with the next call.
-  /// Slots are filled in the order in which things happened on each connection.
+  /// Moves bytes, waits until there is something to report or `wake_at` has come or wake() was
+  /// called, and fills `events` from the front. `wake_at` in the past means: do not wait. Events
+  /// that do not fit come with the next call. Slots are filled in the order in which things
+  /// happened on each connection.
   virtual std::span<EngineEvent> poll(std::span<EngineEvent> events, Instant wake_at) = 0;
 
-  /// Queues bytes, in order. At most send_slices_max slices per call; a second call before the first is covered by `sent`
-  /// is allowed and keeps order, but the worker gathers instead: fewer and larger sends are what pays.
+  /// Queues bytes, in order. At most send_slices_max slices per call; a second call before the
+  /// first is covered by `sent` is allowed and keeps order, but the worker gathers instead: fewer
+  /// and larger sends are what pays.
   virtual void send(ConnectionId, std::span<const Bytes> slices) = 0;
-  /// Receive credit: how back-pressure reaches a peer. While off, the kernel's window closes and no `received` comes, but
-  /// for what was already on its way.
+  /// Receive credit: how back-pressure reaches a peer. While off, the kernel's window closes and no
+  /// `received` comes, but for what was already on its way.
   virtual void set_reading(ConnectionId, bool on) = 0;
-  /// Gather at least this many bytes before reporting (a hint, 1 = at once). The caller lowers it again to get what is
-  /// below the mark; lowering reports what is there.
+  /// Gather at least this many bytes before reporting (a hint, 1 = at once). The caller lowers it
+  /// again to get what is below the mark; lowering reports what is there.
   virtual void set_low_water(ConnectionId, uint32_t bytes) = 0;
-  /// No more send() will come: after what is queued has gone out, the peer sees an orderly end (FIN). Reading goes on.
+  /// No more send() will come: after what is queued has gone out, the peer sees an orderly end
+  /// (FIN). Reading goes on.
   virtual void finish(ConnectionId) = 0;
   /// Ends it now; queued bytes are lost. `closed` follows from a later poll().
   virtual void close(ConnectionId) = 0;
-  /// Off: closes the listeners, so that peers are refused by the host and go elsewhere (drain). On: opens them again;
-  /// false when that failed, and the engine keeps trying on later polls.
+  /// Off: closes the listeners, so that peers are refused by the host and go elsewhere (drain). On:
+  /// opens them again; false when that failed, and the engine keeps trying on later polls.
   virtual bool set_accepting(bool on) = 0;
-  /// Under load, poll() may wait up to so long for more completions before it returns; 0: never. A hint.
+  /// Under load, poll() may wait up to so long for more completions before it returns; 0: never. A
+  /// hint.
   virtual void set_gather_max(uint64_t ns) = 0;
   /// The one method that any thread may call: makes a waiting or the next poll() return at once.
   virtual void wake() = 0;

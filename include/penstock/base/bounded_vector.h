@@ -9,7 +9,8 @@
 
 namespace penstock {
 
-/// Up to Capacity values in place. push_back on a full one is a bug of ours: ask full() where a peer decides the count.
+/// Up to Capacity values in place. push_back on a full one is a bug of ours: ask full() where a
+/// peer decides the count.
 template <typename T, size_t Capacity>
 class BoundedVector {
  public:

@@ -10,7 +10,8 @@ namespace penstock {
 using Bytes = std::span<const uint8_t>;
 using MutableBytes = std::span<uint8_t>;
 
-// Network order unless the name says le. `at` must have as many readable (writable) bytes as the name says bits.
+// Network order unless the name says le. `at` must have as many readable (writable) bytes as the
+// name says bits.
 
 [[nodiscard]] constexpr uint16_t load_u16(const uint8_t* at) {
   return static_cast<uint16_t>(at[0] << 8 | at[1]);

@@ -5,8 +5,9 @@
 
 namespace penstock {
 
-/// xoshiro256** seeded through splitmix64 (Blackman and Vigna). One seed, one sequence, on every machine: the simulator
-/// replays from it. Not for keys; handshake filler may use it, because nothing secret depends on those bytes.
+/// xoshiro256** seeded through splitmix64 (Blackman and Vigna). One seed, one sequence, on every
+/// machine: the simulator replays from it. Not for keys; handshake filler may use it, because
+/// nothing secret depends on those bytes.
 class Prng {
  public:
   explicit constexpr Prng(uint64_t seed) {
@@ -31,7 +32,8 @@ class Prng {
     return result;
   }
 
-  /// In [0, bound); bound > 0. The bias of the modulus is below 2^-32 for every bound that is used here.
+  /// In [0, bound); bound > 0. The bias of the modulus is below 2^-32 for every bound that is used
+  /// here.
   constexpr uint64_t below(uint64_t bound) { return next() % bound; }
   constexpr bool chance(uint32_t per_thousand) { return below(1000) < per_thousand; }
 
@@ -44,7 +46,9 @@ class Prng {
   }
 
  private:
-  static constexpr uint64_t rotate(uint64_t value, int by) { return value << by | value >> (64 - by); }
+  static constexpr uint64_t rotate(uint64_t value, int by) {
+    return value << by | value >> (64 - by);
+  }
 
   uint64_t state_[4] = {};
 };

@@ -11,9 +11,10 @@ namespace penstock {
 
 constexpr size_t cache_line_bytes = 64;
 
-/// Single producer, single consumer, bounded, lock-free. It holds no pointer of its own, so it may lie in memory shared by
-/// two processes; either side may die at any point and a successor goes on from the indices. Neither side ever waits:
-/// push on a full ring answers false and the caller counts the drop.
+/// Single producer, single consumer, bounded, lock-free. It holds no pointer of its own, so it may
+/// lie in memory shared by two processes; either side may die at any point and a successor goes on
+/// from the indices. Neither side ever waits: push on a full ring answers false and the caller
+/// counts the drop.
 ///
 /// Indices run freely and are masked on use, so full and empty differ without a spare slot.
 template <typename T, uint32_t Capacity>
@@ -26,7 +27,8 @@ class SpscRing {
 
   /// Producer only.
   [[nodiscard]] bool push(const T& value) {
-    const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: the producer alone writes it
+    const uint32_t tail =
+        tail_.load(std::memory_order_relaxed);  // relaxed: the producer alone writes it
     if (tail - head_cache_ == Capacity) {
       // acquire: the slots that the consumer gave back must not be written before it has read them
       head_cache_ = head_.load(std::memory_order_acquire);
@@ -42,17 +44,20 @@ class SpscRing {
   [[nodiscard]] uint32_t free_slots() {
     // acquire: as in push
     head_cache_ = head_.load(std::memory_order_acquire);
-    const uint32_t used = tail_.load(std::memory_order_relaxed) - head_cache_;  // relaxed: own index
+    const uint32_t used =
+        tail_.load(std::memory_order_relaxed) - head_cache_;  // relaxed: own index
     return used > Capacity ? 0 : Capacity - used;
   }
 
   /// Consumer only. Takes up to out.size() values; returns how many.
   uint32_t pop(std::span<T> out) {
-    const uint32_t head = head_.load(std::memory_order_relaxed);  // relaxed: the consumer alone writes it
+    const uint32_t head =
+        head_.load(std::memory_order_relaxed);  // relaxed: the consumer alone writes it
     // acquire: pairs with the release in push, so that the slots below tail are complete
     const uint32_t tail = tail_.load(std::memory_order_acquire);
     uint32_t count = tail - head;
-    // In shared memory the other side is not trusted: a wild index reads as a full ring and no more.
+    // In shared memory the other side is not trusted: a wild index reads as a full ring and no
+    // more.
     if (count > Capacity) count = Capacity;
     if (count > out.size()) count = static_cast<uint32_t>(out.size());
     for (uint32_t i = 0; i < count; ++i) out[i] = slots_[(head + i) & (Capacity - 1)];
@@ -64,7 +69,8 @@ class SpscRing {
   /// Either side; exact for the consumer, a lower bound of the free room for the producer.
   [[nodiscard]] bool empty() const {
     // acquire: who sees a value here will find its slot complete
-    return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed);  // relaxed: own or hint
+    return tail_.load(std::memory_order_acquire) ==
+           head_.load(std::memory_order_relaxed);  // relaxed: own or hint
   }
 
  private:
@@ -74,25 +80,32 @@ class SpscRing {
   alignas(cache_line_bytes) std::array<T, Capacity> slots_{};
 };
 
-/// Tells producers whether the consumer of their rings sleeps, so that they pay for a wake only then (a wake costs the
-/// waker 11-16 us, a flag on an awake target 7 ns).
+/// Tells producers whether the consumer of their rings sleeps, so that they pay for a wake only
+/// then (a wake costs the waker 11-16 us, a flag on an awake target 7 ns).
 ///
-/// Consumer: prepare_sleep(), look at every ring once more, sleep only if all are empty, then woke_up().
-/// Producer: push(), then should_wake(); true means: wake the consumer now, and nobody else needs to.
+/// Consumer: prepare_sleep(), look at every ring once more, sleep only if all are empty, then
+/// woke_up(). Producer: push(), then should_wake(); true means: wake the consumer now, and nobody
+/// else needs to.
 class Doorbell {
  public:
   void prepare_sleep() {
-    // seq_cst: this store and the consumer's look at the rings must not change places, or a push in between is missed
+    // seq_cst: this store and the consumer's look at the rings must not change places, or a push in
+    // between is missed
     sleeping_.store(1, std::memory_order_seq_cst);
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // the same, for the relaxed parts of empty()
+    std::atomic_thread_fence(
+        std::memory_order_seq_cst);  // the same, for the relaxed parts of empty()
   }
   void woke_up() {
-    sleeping_.store(0, std::memory_order_relaxed);  // relaxed: a late reader wakes us once in vain, no more
+    sleeping_.store(
+        0, std::memory_order_relaxed);  // relaxed: a late reader wakes us once in vain, no more
   }
   [[nodiscard]] bool should_wake() {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // the push before it is visible before the flag is read
-    if (sleeping_.load(std::memory_order_relaxed) == 0) return false;  // relaxed: the fence above orders it
-    return sleeping_.exchange(0, std::memory_order_acq_rel) == 1;  // acq_rel: exactly one producer pays for the wake
+    std::atomic_thread_fence(
+        std::memory_order_seq_cst);  // the push before it is visible before the flag is read
+    if (sleeping_.load(std::memory_order_relaxed) == 0)
+      return false;  // relaxed: the fence above orders it
+    return sleeping_.exchange(0, std::memory_order_acq_rel) ==
+           1;  // acq_rel: exactly one producer pays for the wake
   }
 
  private:
@@ -103,7 +116,8 @@ class Doorbell {
 class StopFlag {
  public:
   void raise() {
-    raised_.store(true, std::memory_order_release);  // release: what was written before is seen by who sees the flag
+    raised_.store(true, std::memory_order_release);  // release: what was written before is seen by
+                                                     // who sees the flag
   }
   [[nodiscard]] bool raised() const {
     return raised_.load(std::memory_order_acquire);  // acquire: pairs with raise

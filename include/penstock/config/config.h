@@ -9,7 +9,8 @@
 #include "penstock/control/layout.h"
 #include "penstock/control/tunables.h"
 
-// penstock.toml, as both processes read it. Pure: text in, values or problems out; who calls it reads the file.
+// penstock.toml, as both processes read it. Pure: text in, values or problems out; who calls it
+// reads the file.
 namespace penstock::config {
 
 enum class LogFormat : uint8_t { text, json };
@@ -25,34 +26,40 @@ struct Config {
   std::string engine = "uring";
   std::vector<uint32_t> workers = {0};  // core numbers
   std::string state_dir = "state";
-  std::vector<ListenAddress> rtmp;      // default 127.0.0.1:1935
+  std::vector<ListenAddress> rtmp;  // default 127.0.0.1:1935
   control::AdmissionMode publish = control::AdmissionMode::open;
-  std::vector<std::string> keys;        // "app/name", sorted, unique
+  std::vector<std::string> keys;  // "app/name", sorted, unique
   std::string http = "127.0.0.1:8935";
-  std::string socket;                   // default state_dir/control.sock
-  std::string token_file;               // needed when http is not loopback
+  std::string socket;      // default state_dir/control.sock
+  std::string token_file;  // needed when http is not loopback
   LogFormat log_format = LogFormat::text;
   control::LogLevel log_level = control::LogLevel::info;
   control::TunableValues tunables = control::tunable_defaults();
 };
 
-/// One thing that is wrong, at one place: "penstock.toml:7: limits.gop_bytes: -1 is out of range; accepted: 0 to ...".
+/// One thing that is wrong, at one place: "penstock.toml:7: limits.gop_bytes: -1 is out of range;
+/// accepted: 0 to ...".
 struct Problem {
   std::string file;
   uint32_t line = 0;
   std::string text;
-  [[nodiscard]] std::string to_string() const { return file + ":" + std::to_string(line) + ": " + text; }
+  [[nodiscard]] std::string to_string() const {
+    return file + ":" + std::to_string(line) + ": " + text;
+  }
 };
 
 /// Reports every problem of the file, not only the first.
-[[nodiscard]] std::expected<Config, std::vector<Problem>> parse(std::string_view text, std::string_view file);
+[[nodiscard]] std::expected<Config, std::vector<Problem>> parse(std::string_view text,
+                                                                std::string_view file);
 
-/// A file that parse() turns into the same Config again. Keys of admission are included: keep it private to its owner.
+/// A file that parse() turns into the same Config again. Keys of admission are included: keep it
+/// private to its owner.
 [[nodiscard]] std::string render(const Config& config);
 
 [[nodiscard]] std::string to_string(const ListenAddress& address);
 
-/// "app/name" as the protocol normalises it: no empty part, no "..", no control character, within stream_name_bytes_max.
+/// "app/name" as the protocol normalises it: no empty part, no "..", no control character, within
+/// stream_name_bytes_max.
 [[nodiscard]] bool is_stream_name(std::string_view text);
 
 }  // namespace penstock::config

@@ -13,10 +13,12 @@
 #include "penstock/control/counters.h"
 #include "penstock/control/tunables.h"
 
-// The shared region: a sealed memfd that the data plane owns and hands to one control process at a time over a Unix socket.
-// Everything has a fixed width; nothing is a pointer. Both sides treat what they read as input from a stranger.
+// The shared region: a sealed memfd that the data plane owns and hands to one control process at a
+// time over a Unix socket. Everything has a fixed width; nothing is a pointer. Both sides treat
+// what they read as input from a stranger.
 //
-//   RegionHeader | Wanted | WorkerArea[workers] | per worker: StreamSlot[streams_max], ConnectionSlot[connections_max]
+//   RegionHeader | Wanted | WorkerArea[workers] | per worker: StreamSlot[streams_max],
+//   ConnectionSlot[connections_max]
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
@@ -44,8 +46,8 @@ using AddressText = Text<address_text_bytes_max>;
 using SoftwareText = Text<64>;
 using ReasonText = Text<128>;
 
-/// A row that one writer replaces and others read whole (a sequence lock). The payload is words of relaxed atomics, so a
-/// torn read is no data race; it is noticed by the sequence and read again.
+/// A row that one writer replaces and others read whole (a sequence lock). The payload is words of
+/// relaxed atomics, so a torn read is no data race; it is noticed by the sequence and read again.
 template <typename T>
 class SeqSlot {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -60,23 +62,28 @@ class SeqSlot {
     const uint32_t sequence = sequence_.load(std::memory_order_relaxed);  // relaxed: one writer
     // relaxed, ordered by the fence: odd says that the words below are being changed
     sequence_.store(sequence + 1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);  // no word is written before the odd number is visible
+    std::atomic_thread_fence(
+        std::memory_order_release);  // no word is written before the odd number is visible
     // relaxed: the two sequence stores around them order the words
     for (size_t i = 0; i < word_count; ++i) words_[i].store(words[i], std::memory_order_relaxed);
     // release: who reads this number sees all the words
     sequence_.store(sequence + 2, std::memory_order_release);
   }
 
-  /// Any reader. False when the writer was in the way every time, or died within a write: use the last value you had.
+  /// Any reader. False when the writer was in the way every time, or died within a write: use the
+  /// last value you had.
   [[nodiscard]] bool read(T& value) const {
     uint64_t words[word_count];
     for (int attempt = 0; attempt < 64; ++attempt) {
-      const uint32_t before = sequence_.load(std::memory_order_acquire);  // acquire: words are read after it
+      const uint32_t before =
+          sequence_.load(std::memory_order_acquire);  // acquire: words are read after it
       if (before % 2 != 0) continue;
       // relaxed: checked by the sequence below
       for (size_t i = 0; i < word_count; ++i) words[i] = words_[i].load(std::memory_order_relaxed);
-      std::atomic_thread_fence(std::memory_order_acquire);  // the words are read before the number is read again
-      if (sequence_.load(std::memory_order_relaxed) == before) {  // relaxed: the fence above orders it
+      std::atomic_thread_fence(
+          std::memory_order_acquire);  // the words are read before the number is read again
+      if (sequence_.load(std::memory_order_relaxed) ==
+          before) {  // relaxed: the fence above orders it
         std::memcpy(static_cast<void*>(&value), words, sizeof(T));
         return true;
       }
@@ -91,7 +98,8 @@ class SeqSlot {
   /// A new writer takes over from one that died within a write. Only while nobody else writes.
   void repair() {
     const uint32_t sequence = sequence_.load(std::memory_order_relaxed);  // relaxed: one writer
-    if (sequence % 2 != 0) sequence_.store(sequence + 1, std::memory_order_release);  // release: as in write
+    if (sequence % 2 != 0)
+      sequence_.store(sequence + 1, std::memory_order_release);  // release: as in write
   }
 
  private:
@@ -103,14 +111,22 @@ class SeqSlot {
 /// One word with one writer.
 class Cell {
  public:
-  void set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }  // relaxed: a lone number
+  void set(uint64_t value) {
+    value_.store(value, std::memory_order_relaxed);
+  }  // relaxed: a lone number
   void add(uint64_t value) {
     // relaxed, and no read-modify-write: there is one writer
     value_.store(value_.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
   }
-  [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }  // relaxed: a lone number
-  void publish(uint64_t value) { value_.store(value, std::memory_order_release); }  // release: what it announces is there
-  [[nodiscard]] uint64_t observe() const { return value_.load(std::memory_order_acquire); }  // acquire: pairs with publish
+  [[nodiscard]] uint64_t get() const {
+    return value_.load(std::memory_order_relaxed);
+  }  // relaxed: a lone number
+  void publish(uint64_t value) {
+    value_.store(value, std::memory_order_release);
+  }  // release: what it announces is there
+  [[nodiscard]] uint64_t observe() const {
+    return value_.load(std::memory_order_acquire);
+  }  // acquire: pairs with publish
 
  private:
   std::atomic<uint64_t> value_{0};
@@ -145,8 +161,8 @@ struct Wanted {
 
 enum class StreamRole : uint32_t { publisher = 0, replica = 1 };
 
-/// One published stream on its owner, or one replica of it on a worker with subscribers of its own (then only stream_id,
-/// name, role, subscribers and what is sent is filled).
+/// One published stream on its owner, or one replica of it on a worker with subscribers of its own
+/// (then only stream_id, name, role, subscribers and what is sent is filled).
 struct StreamRow {
   uint64_t stream_id = 0;  // unique in a run of the data plane; 0: the slot is free
   NameText name;
@@ -171,7 +187,7 @@ struct StreamRow {
   uint32_t subscribers = 0;  // on this worker
   uint32_t last_timestamp = 0;
   uint64_t bytes_received = 0;
-  uint64_t bytes_sent = 0;      // to subscribers of this worker
+  uint64_t bytes_sent = 0;  // to subscribers of this worker
   uint64_t frames_received = 0;
   uint64_t frames_skipped = 0;  // not queued to slow subscribers of this worker
   uint64_t frames_dropped = 0;  // lost for all, because of our own limits
@@ -179,7 +195,13 @@ struct StreamRow {
   ReasonText ended;  // in reports of an ended stream: why
 };
 
-enum class ConnectionRole : uint32_t { handshake = 0, idle = 1, publisher = 2, subscriber = 3, waiting = 4 };
+enum class ConnectionRole : uint32_t {
+  handshake = 0,
+  idle = 1,
+  publisher = 2,
+  subscriber = 3,
+  waiting = 4
+};
 
 struct ConnectionRow {
   uint64_t connection_id = 0;  // unique in a run of the data plane; 0: the slot is free
@@ -224,13 +246,14 @@ struct VerdictRequest {
 
 using CommandRing = SpscRing<Command, 1024>;         // control -> worker
 using VerdictRing = SpscRing<VerdictRequest, 1024>;  // worker -> control
-using EndedRing = SpscRing<StreamRow, 1024>;         // worker -> control: rows of ended streams, for the history
+using EndedRing =
+    SpscRing<StreamRow, 1024>;  // worker -> control: rows of ended streams, for the history
 
 /// What one worker shares. The worker writes all of it but `commands`.
 struct WorkerArea {
   alignas(cache_line_bytes) Cell applied_epoch;  // of Wanted
   Cell heartbeat_ns;                             // monotonic clock, at least every 100 ms
-  Cell stream_slots_used;                        // slots below this number have been used at least once
+  Cell stream_slots_used;  // slots below this number have been used at least once
   Cell connection_slots_used;
   Cell core;
   Cell busy_ns;  // time spent in ticks outside of waiting
@@ -256,7 +279,8 @@ struct RegionHeader {
   uint64_t run_id = 0;  // random: another data plane, or the same after a restart, differs
   uint32_t process_id = 0;
   uint32_t padding = 0;
-  Cell control_heartbeat_ns;  // monotonic clock, written by the control plane: fresh means that asking for verdicts pays
+  Cell control_heartbeat_ns;  // monotonic clock, written by the control plane: fresh means that
+                              // asking for verdicts pays
 };
 
 static_assert(offsetof(RegionHeader, magic) == 0);
@@ -270,7 +294,8 @@ static_assert(offsetof(RegionHeader, run_id) == 40);
 static_assert(offsetof(RegionHeader, process_id) == 48);
 static_assert(offsetof(RegionHeader, control_heartbeat_ns) == 56);
 static_assert(sizeof(RegionHeader) == 64);
-static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 && sizeof(WantedState) % 8 == 0);
+static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 &&
+              sizeof(WantedState) % 8 == 0);
 static_assert(sizeof(Command) == 160 && sizeof(VerdictRequest) == 2384);
 
 /// Where the parts of a region lie, from the numbers in its header alone.
@@ -303,18 +328,24 @@ class Region {
   [[nodiscard]] const RegionPlan& plan() const { return plan_; }
   [[nodiscard]] RegionHeader& header() const { return at<RegionHeader>(0); }
   [[nodiscard]] Wanted& wanted() const { return at<Wanted>(plan_.wanted_offset()); }
-  [[nodiscard]] WorkerArea& worker(uint32_t worker) const { return at<WorkerArea>(plan_.worker_offset(worker)); }
-  [[nodiscard]] StreamSlot* streams(uint32_t worker) const { return &at<StreamSlot>(plan_.streams_offset(worker)); }
+  [[nodiscard]] WorkerArea& worker(uint32_t worker) const {
+    return at<WorkerArea>(plan_.worker_offset(worker));
+  }
+  [[nodiscard]] StreamSlot* streams(uint32_t worker) const {
+    return &at<StreamSlot>(plan_.streams_offset(worker));
+  }
   [[nodiscard]] ConnectionSlot* connections(uint32_t worker) const {
     return &at<ConnectionSlot>(plan_.connections_offset(worker));
   }
 
-  /// The plan in a header read from a mapping of `mapped_bytes`, or a plan with no workers when it is not one of ours.
+  /// The plan in a header read from a mapping of `mapped_bytes`, or a plan with no workers when it
+  /// is not one of ours.
   [[nodiscard]] static RegionPlan plan_of(const RegionHeader& header, uint64_t mapped_bytes) {
     const RegionPlan plan{header.workers, header.streams_max, header.connections_max};
-    const bool sane = header.magic == region_magic && header.version == region_version && plan.workers >= 1 &&
-                      plan.workers <= workers_max && plan.streams_max <= 1'000'000 &&
-                      plan.connections_max <= 1'000'000 && header.region_bytes == plan.region_bytes() &&
+    const bool sane = header.magic == region_magic && header.version == region_version &&
+                      plan.workers >= 1 && plan.workers <= workers_max &&
+                      plan.streams_max <= 1'000'000 && plan.connections_max <= 1'000'000 &&
+                      header.region_bytes == plan.region_bytes() &&
                       plan.region_bytes() <= mapped_bytes;
     return sane ? plan : RegionPlan{};
   }
@@ -329,7 +360,8 @@ class Region {
   RegionPlan plan_{};
 };
 
-/// FNV-1a, 64 bit: equality of lists, spread of names over workers. Not against somebody who chooses the input.
+/// FNV-1a, 64 bit: equality of lists, spread of names over workers. Not against somebody who
+/// chooses the input.
 [[nodiscard]] constexpr uint64_t fnv1a(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325;
   for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;

@@ -7,8 +7,8 @@
 
 namespace penstock::rtmp {
 
-/// Bytes that a session wants sent, in order. Off the hot path: answers, acknowledgements and pings only; media never
-/// passes through here.
+/// Bytes that a session wants sent, in order. Off the hot path: answers, acknowledgements and pings
+/// only; media never passes through here.
 class Outbox {
  public:
   [[nodiscard]] bool empty() const { return bytes_.empty(); }

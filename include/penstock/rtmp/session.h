@@ -15,10 +15,12 @@ namespace penstock::rtmp {
 
 enum class MediaKind : uint8_t { audio = 8, video = 9 };  // values: RTMP message types
 
-/// What the owner may change while sessions run. The session reads it on every use, so a tuned value takes effect at once.
+/// What the owner may change while sessions run. The session reads it on every use, so a tuned
+/// value takes effect at once.
 struct SessionSettings {
   uint32_t message_bytes_max = 8 * 1024 * 1024;
-  uint32_t partial_bytes_max = 16 * 1024 * 1024;  // declared bytes of all unfinished messages of a connection
+  uint32_t partial_bytes_max =
+      16 * 1024 * 1024;  // declared bytes of all unfinished messages of a connection
   uint64_t handshake_ns = 5 * ns_per_s;
   uint64_t connect_to_publish_ns = 10 * ns_per_s;
   uint64_t first_media_ns = 15 * ns_per_s;
@@ -42,8 +44,9 @@ struct Connected {
   std::string_view tc_url;     // with its query removed: it may carry a key
 };
 
-/// Answer with answer_publish(), now or later; media that arrives before is reported as usual. `name` is "app/name",
-/// normalised; `query` is what followed "?" in app, tcUrl or name, merged with precedence name > app > tcUrl.
+/// Answer with answer_publish(), now or later; media that arrives before is reported as usual.
+/// `name` is "app/name", normalised; `query` is what followed "?" in app, tcUrl or name, merged
+/// with precedence name > app > tcUrl.
 struct PublishAsked {
   uint32_t message_stream_id = 0;
   std::string_view name;
@@ -57,12 +60,14 @@ struct PlayAsked {
   std::string_view query;
 };
 
-/// A run of an audio or video message's payload, in order; complete when offset + bytes.size() == message_bytes. Messages
-/// of different slots may interleave. A message without payload is one empty piece.
+/// A run of an audio or video message's payload, in order; complete when offset + bytes.size() ==
+/// message_bytes. Messages of different slots may interleave. A message without payload is one
+/// empty piece.
 struct MediaPiece {
-  uint32_t message_stream_id = 0;  // of the publish it belongs to, already mapped when the peer sent 0 or another
+  uint32_t message_stream_id =
+      0;  // of the publish it belongs to, already mapped when the peer sent 0 or another
   MediaKind kind = MediaKind::audio;
-  uint8_t slot = 0;  // < partial_messages_max: which unfinished message this belongs to
+  uint8_t slot = 0;        // < partial_messages_max: which unfinished message this belongs to
   uint32_t timestamp = 0;  // ms, wrapping
   uint32_t message_bytes = 0;
   uint32_t offset = 0;
@@ -74,13 +79,14 @@ struct MediaAborted {
   uint8_t slot = 0;
 };
 
-/// A whole data message of a published stream, as subscribers are to get it: "@setDataFrame" is already removed.
+/// A whole data message of a published stream, as subscribers are to get it: "@setDataFrame" is
+/// already removed.
 struct DataMessage {
   uint32_t message_stream_id = 0;
   uint8_t message_type = 18;  // 18, or 15 when the body holds AMF3 (then with its format byte)
   uint32_t timestamp = 0;
-  bool metadata = false;        // onMetaData: late joiners need it
-  bool clears_metadata = false; // @clearDataFrame: forget it; not to be relayed
+  bool metadata = false;         // onMetaData: late joiners need it
+  bool clears_metadata = false;  // @clearDataFrame: forget it; not to be relayed
   Bytes body;
 };
 
@@ -106,8 +112,9 @@ struct Tolerated {
   Fault fault{};
 };
 
-using Event = std::variant<NeedInput, HandshakeDone, Connected, PublishAsked, PlayAsked, MediaPiece, MediaAborted,
-                           DataMessage, PublishEnded, PlayEnded, PlayPaused, ReceiveChanged, Tolerated>;
+using Event = std::variant<NeedInput, HandshakeDone, Connected, PublishAsked, PlayAsked, MediaPiece,
+                           MediaAborted, DataMessage, PublishEnded, PlayEnded, PlayPaused,
+                           ReceiveChanged, Tolerated>;
 
 /// Why a publish or play is refused; each has the code that clients stop on (protocol: 6.2, 6.4).
 enum class Refusal : uint8_t {
@@ -125,9 +132,9 @@ struct Verdict {
 
 /// One RTMP peer as a state machine, the accepting side: no socket, no clock, no callback.
 ///
-/// The owner feeds bytes, pulls events until NeedInput, and takes what is to be sent from outbox(). After a fatal fault the
-/// session is dead: outbox() may hold a last message to the peer, and nothing else may be called but the destructor.
-/// Owner: one worker; never shared.
+/// The owner feeds bytes, pulls events until NeedInput, and takes what is to be sent from outbox().
+/// After a fatal fault the session is dead: outbox() may hold a last message to the peer, and
+/// nothing else may be called but the destructor. Owner: one worker; never shared.
 class Session {
  public:
   /// `settings` must outlive the session. `random_seed` fills S1 and S2: filler, not secret.
@@ -136,27 +143,32 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// `input` must stay valid until next() has returned NeedInput. Only after NeedInput (or before the first event).
+  /// `input` must stay valid until next() has returned NeedInput. Only after NeedInput (or before
+  /// the first event).
   void feed(Bytes input, Instant now);
   std::expected<Event, Fault> next();
-  /// Hands back the input that next() has not used yet, as if it had not been fed: an owner that must wait for a verdict
-  /// keeps it and feeds it later. Views of it die with what was fed.
+  /// Hands back the input that next() has not used yet, as if it had not been fed: an owner that
+  /// must wait for a verdict keeps it and feeds it later. Views of it die with what was fed.
   [[nodiscard]] Bytes take_unread();
 
-  /// On allowed: StreamBegin, onStatus NetStream.Publish.Start, onFCPublish. On refused: the error status, and the owner
-  /// closes the connection after the outbox has gone out (FFmpeg does not close by itself). The clock for the first media
-  /// starts at `now`, or at the last feed when that was later.
+  /// On allowed: StreamBegin, onStatus NetStream.Publish.Start, onFCPublish. On refused: the error
+  /// status, and the owner closes the connection after the outbox has gone out (FFmpeg does not
+  /// close by itself). The clock for the first media starts at `now`, or at the last feed when that
+  /// was later.
   void answer_publish(uint32_t message_stream_id, const Verdict& verdict, Instant now = {});
   /// On allowed: StreamBegin, Play.Reset, Play.Start, |RtmpSampleAccess, Data.Start.
   void answer_play(uint32_t message_stream_id, const Verdict& verdict);
 
-  /// To a player: its publisher went (StreamEOF, Play.UnpublishNotify), or came (StreamBegin, Play.PublishNotify).
+  /// To a player: its publisher went (StreamEOF, Play.UnpublishNotify), or came (StreamBegin,
+  /// Play.PublishNotify).
   void publisher_went(uint32_t message_stream_id);
   void publisher_came(uint32_t message_stream_id);
-  /// To a publisher whose publish we end: error status with `text`; afterwards its media is ignored.
+  /// To a publisher whose publish we end: error status with `text`; afterwards its media is
+  /// ignored.
   void end_publish(uint32_t message_stream_id, std::string_view text);
 
-  /// When expire() must be called unless something happens before; Instant::never() when nothing is due.
+  /// When expire() must be called unless something happens before; Instant::never() when nothing is
+  /// due.
   [[nodiscard]] Instant deadline() const;
   /// The fault of the deadline that has passed, or none.
   std::expected<void, Fault> expire(Instant now);
