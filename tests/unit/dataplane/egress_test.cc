@@ -1,0 +1,152 @@
+#include "dataplane/egress.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace penstock::dataplane {
+namespace {
+
+constexpr size_t arena_bytes = 4 << 20;
+
+/// Records what it is given to send; a test decides when it has been sent.
+class RecordingEngine : public engine::Engine {
+ public:
+  std::span<engine::EngineEvent> poll(std::span<engine::EngineEvent>, Instant) override {
+    return {};
+  }
+  void send(engine::ConnectionId, std::span<const Bytes> slices) override {
+    ++sends;
+    slice_count = slices.size();
+    for (const Bytes slice : slices) sent.insert(sent.end(), slice.begin(), slice.end());
+  }
+  void set_reading(engine::ConnectionId, bool) override {}
+  void set_low_water(engine::ConnectionId, uint32_t) override {}
+  void finish(engine::ConnectionId) override {}
+  void close(engine::ConnectionId) override {}
+  bool set_accepting(bool) override { return true; }
+  void set_gather_max(uint64_t) override {}
+  void wake() override {}
+
+  int sends = 0;
+  size_t slice_count = 0;
+  std::vector<uint8_t> sent;
+};
+
+class EgressTest : public testing::Test {
+ protected:
+  ~EgressTest() override {
+    egress_.clear(pool_);
+    log_.clear(pool_);
+    EXPECT_EQ(pool_.frames_in_use(), 0u);
+  }
+
+  void push(FrameKind kind, uint32_t bytes, bool config = false) {
+    const rtmp::WireHeader header{.chunk_stream_id = 6, .message_type = 8, .message_bytes = bytes};
+    Frame* frame = log_.begin(pool_, header, 65536);
+    ASSERT_NE(frame, nullptr);
+    const std::vector<uint8_t> payload(bytes, next_++);
+    rtmp::wire_write(frame->bytes, header, 65536, 0, payload);
+    frame->kind = kind;
+    frame->config = config;
+    egress_.push(frame);
+    pool_.release(frame);
+  }
+  uint32_t flush() { return egress_.flush(engine_, {}, Instant{1}); }
+
+  std::unique_ptr<uint8_t, decltype(&std::free)> arena_{
+      static_cast<uint8_t*>(std::aligned_alloc(block_bytes_min, arena_bytes)), &std::free};
+  FramePool pool_{MutableBytes{arena_.get(), arena_bytes}};
+  FrameLog log_;
+  RecordingEngine engine_;
+  Egress egress_;
+  uint8_t next_ = 1;
+};
+
+using egress = EgressTest;
+
+TEST_F(egress, what_queued_up_behind_a_send_goes_out_as_one_slice) {
+  push(FrameKind::audio, 100);
+  EXPECT_EQ(flush(), 1u);
+  push(FrameKind::audio, 100);
+  push(FrameKind::audio, 100);
+  push(FrameKind::audio, 100);
+  EXPECT_EQ(flush(), 0u) << "one send at a time";
+  egress_.sent(pool_, 112, Instant{2});
+  EXPECT_EQ(flush(), 1u);
+  EXPECT_EQ(engine_.slice_count, 1u);
+  EXPECT_EQ(engine_.sent.size(), 4u * 112);
+}
+
+TEST_F(egress, partial_completions_release_frames_in_order) {
+  push(FrameKind::video, 1000);
+  push(FrameKind::video, 1000);
+  flush();
+  const size_t frames = pool_.frames_in_use();
+  egress_.sent(pool_, 500, Instant{2});
+  EXPECT_EQ(pool_.frames_in_use(), frames);
+  EXPECT_EQ(egress_.queued_bytes(), 2u * 1012 - 500);
+  egress_.sent(pool_, 600, Instant{3});
+  EXPECT_EQ(pool_.frames_in_use(), frames - 1);
+  EXPECT_TRUE(egress_.sending());
+  egress_.sent(pool_, 2 * 1012 - 1100, Instant{4});
+  EXPECT_TRUE(egress_.idle());
+  EXPECT_FALSE(egress_.sending());
+}
+
+TEST_F(egress, dropping_media_keeps_what_is_in_flight_and_what_a_decoder_needs) {
+  push(FrameKind::video, 10);
+  flush();
+  push(FrameKind::video, 20);
+  push(FrameKind::video, 30, true);
+  push(FrameKind::control, 40);
+  push(FrameKind::audio, 50);
+  EXPECT_EQ(egress_.drop_media(pool_), 2u);
+  egress_.sent(pool_, 22, Instant{2});
+  engine_.sent.clear();
+  flush();
+  EXPECT_EQ(engine_.sent.size(), 42u + 52u);
+  EXPECT_EQ(engine_.sent[12], 3) << "the header comes first, as it was queued";
+}
+
+TEST_F(egress, order_and_bytes_survive_any_pattern_of_growth_and_completion) {
+  std::vector<uint8_t> expected;
+  uint64_t outstanding = 0;
+  for (int round = 0; round < 300; ++round) {
+    for (int i = 0; i < round % 7 + 1; ++i) {
+      push(FrameKind::audio, static_cast<uint32_t>(1 + (round * 13 + i) % 900));
+    }
+    if (!egress_.sending()) {
+      const size_t before = engine_.sent.size();
+      flush();
+      outstanding = engine_.sent.size() - before;
+    }
+    const auto part = static_cast<uint32_t>(std::min<uint64_t>(outstanding, 700));
+    if (part > 0) egress_.sent(pool_, part, Instant{2});
+    outstanding -= part;
+  }
+  while (!egress_.idle()) {
+    if (outstanding == 0) {
+      const size_t before = engine_.sent.size();
+      flush();
+      outstanding = engine_.sent.size() - before;
+    }
+    egress_.sent(pool_, static_cast<uint32_t>(outstanding), Instant{3});
+    outstanding = 0;
+  }
+  // Every frame is its type 0 header and then a run of its own number, one more than the run
+  // before.
+  uint8_t number = 1;
+  for (size_t at = 0; at < engine_.sent.size();) {
+    const uint32_t bytes = load_u24(engine_.sent.data() + at + 4);
+    for (uint32_t i = 0; i < bytes; ++i) ASSERT_EQ(engine_.sent[at + 12 + i], number);
+    at += 12 + bytes;
+    ++number;
+  }
+  EXPECT_EQ(number, next_);
+}
+
+}  // namespace
+}  // namespace penstock::dataplane

@@ -1,0 +1,120 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "dataplane/address_text.h"
+#include "dataplane/applied_config.h"
+#include "dataplane/log_writer.h"
+
+namespace penstock::dataplane {
+namespace {
+
+std::string scratch_folder() {
+  std::string pattern = testing::TempDir() + "penstock-XXXXXX";
+  return mkdtemp(pattern.data());
+}
+
+TEST(address_text, is_what_people_write) {
+  engine::Endpoint four;
+  four.address[0] = 127;
+  four.address[3] = 1;
+  four.port = 1935;
+  EXPECT_EQ(address_text(four), "127.0.0.1:1935");
+  engine::Endpoint six;
+  six.ipv6 = true;
+  six.port = 80;
+  EXPECT_EQ(address_text(six), "[::]:80");
+  six.address[15] = 1;
+  EXPECT_EQ(address_text(six), "[::1]:80");
+  six.address[0] = 0x20;
+  six.address[1] = 0x01;
+  six.address[2] = 0x0d;
+  six.address[3] = 0xb8;
+  six.address[11] = 5;
+  EXPECT_EQ(address_text(six), "[2001:db8::5:0:1]:80");
+}
+
+TEST(applied_config, comes_back_as_it_was_stored) {
+  const AppliedConfigFile file(scratch_folder());
+  ASSERT_TRUE(file.load().has_value());
+  EXPECT_FALSE(file.load()->has_value()) << "nothing there yet";
+  AppliedConfig applied;
+  applied.config.rtmp = {{"127.0.0.1", 1935, false}};
+  applied.config.publish = control::AdmissionMode::keys;
+  applied.config.keys = {"live/a", "live/b"};
+  applied.config.tunables[static_cast<size_t>(control::Tunable::gop_bytes)] = 12'345;
+  applied.tuned_live = uint64_t{1} << static_cast<size_t>(control::Tunable::gop_bytes);
+  ASSERT_TRUE(file.store(applied).has_value());
+  struct stat info {};
+  ASSERT_EQ(stat(file.path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u) << "keys are in it";
+  const auto loaded = file.load();
+  ASSERT_TRUE(loaded.has_value() && loaded->has_value());
+  EXPECT_EQ((*loaded)->config.keys, applied.config.keys);
+  EXPECT_EQ((*loaded)->config.tunables, applied.config.tunables);
+  EXPECT_EQ((*loaded)->config.publish, applied.config.publish);
+  EXPECT_EQ((*loaded)->tuned_live, applied.tuned_live);
+  file.remove();
+  EXPECT_FALSE(file.load()->has_value());
+}
+
+TEST(applied_config, a_damaged_file_is_a_problem_with_a_place) {
+  const AppliedConfigFile file(scratch_folder());
+  std::ofstream(file.path()) << "[limits]\ngop_bytes = \"many\"\n";
+  const auto loaded = file.load();
+  ASSERT_FALSE(loaded.has_value());
+  EXPECT_NE(loaded.error().find("applied.toml:2"), std::string::npos) << loaded.error();
+}
+
+TEST(applied_config, wanted_state_and_merge_are_inverse) {
+  AppliedConfig applied;
+  applied.config.rtmp = {{"127.0.0.1", 1935, false}};
+  applied.config.keys = {"live/a", "live/b"};
+  applied.config.publish = control::AdmissionMode::keys;
+  applied.tuned_live = 5;
+  std::string keys;
+  const control::WantedState wanted = wanted_state(applied, keys);
+  EXPECT_EQ(keys, "live/a\nlive/b\n");
+  EXPECT_EQ(wanted.keys_hash, control::fnv1a(keys));
+  config::Config other = applied.config;
+  other.keys = {"live/old"};
+  other.publish = control::AdmissionMode::open;
+  const AppliedConfig back = merge(other, wanted, keys);
+  EXPECT_EQ(back.config.keys, applied.config.keys);
+  EXPECT_EQ(back.config.publish, control::AdmissionMode::keys);
+  EXPECT_EQ(back.tuned_live, 5u);
+}
+
+LogRecord record() {
+  LogRecord made;
+  made.unix_ms = 1'763'868'306'789;
+  made.event = LogEvent::publish_started;
+  made.level = control::LogLevel::info;
+  made.connection_id = 7;
+  made.name.set("live/cam\n1\"");
+  made.peer.set("192.0.2.7:4000");
+  made.detail.set("OBS\x1b[2J");
+  return made;
+}
+
+TEST(log_line, stays_one_line_whatever_a_peer_is_called) {
+  EXPECT_EQ(log_line(record(), config::LogFormat::text),
+            "2025-11-23T03:25:06.789Z info publish started: OBS?[2J stream=live/cam?1\" "
+            "peer=192.0.2.7:4000 connection=7 worker=0");
+}
+
+TEST(log_line, json_can_be_read_back) {
+  const auto line = nlohmann::json::parse(log_line(record(), config::LogFormat::json));
+  EXPECT_EQ(line["event"], "publish_started");
+  EXPECT_EQ(line["stream"], "live/cam?1\"");
+  EXPECT_EQ(line["connection"], 7);
+  EXPECT_EQ(line["time"], "2025-11-23T03:25:06.789Z");
+}
+
+}  // namespace
+}  // namespace penstock::dataplane
