@@ -1,0 +1,110 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "controlplane/cli/render.h"
+#include "controlplane/cli/units.h"
+#include "controlplane/cli/verb.h"
+
+namespace penstock::controlplane::cli {
+
+std::string render_connection(const Json& connection, const Paint& paint) {
+  Facts facts;
+  facts.add("connection", text_of(connection, "connection_id"));
+  facts.add("role", text_of(connection, "role"));
+  facts.add("peer", text_of(connection, "peer"));
+  facts.add("software", text_of(connection, "software"));
+  facts.add("stream", text_of(connection, "stream"));
+  facts.add("worker", human_count(count_of(connection, "worker")));
+  facts.add("since", fmt::format("{} ({})", text_of(connection, "since"),
+                                 human_duration(count_of(connection, "duration_s"))));
+  facts.add("received", human_bytes(count_of(connection, "bytes_received")));
+  facts.add("sent", human_bytes(count_of(connection, "bytes_sent")));
+  facts.add("queued", human_bytes(count_of(connection, "queued_bytes")));
+  facts.add("frames skipped", human_count(count_of(connection, "frames_skipped")));
+  return facts.render(paint);
+}
+
+namespace {
+
+struct Arguments {
+  std::string id;
+  std::string reason;
+  bool off = false;
+};
+
+std::string target_of(const Arguments& arguments, std::string_view order) {
+  return fmt::format("/api/v1/connections/{}{}", arguments.id, order);
+}
+
+/// The id is checked here, so that a slip of the hand is a usage error and not "not found".
+void add_id(CLI::App* verb, Arguments& arguments) {
+  verb->add_option("id", arguments.id, "from the ID column of connections")
+      ->required()
+      ->check([](const std::string& text) {
+        const bool digits = !text.empty() && text.size() <= 20 &&
+                            text.find_first_not_of("0123456789") == std::string::npos;
+        return digits ? std::string() : text + " is not a connection's number";
+      });
+}
+
+void add_kick(CLI::App* verb, Action& selected, const std::shared_ptr<Arguments>& arguments) {
+  CLI::App* kick = verb->add_subcommand("kick", "Close a connection");
+  add_id(kick, *arguments);
+  kick->add_option("--reason", arguments->reason, "told to the peer where its protocol can");
+  kick->footer(examples({"connection kick 42"}));
+  kick->callback([&selected, arguments] {
+    selected = [arguments](const Context& context) {
+      Json body = Json::object();
+      if (!arguments->reason.empty()) body["reason"] = arguments->reason;
+      return show(
+          context, context.api.post(target_of(*arguments, "/kick"), body), [](const Json& result) {
+            return fmt::format("kicked connection {} on worker {}\n",
+                               text_of(result, "connection_id"), count_of(result, "worker"));
+          });
+    };
+  });
+}
+
+void add_trace(CLI::App* verb, Action& selected, const std::shared_ptr<Arguments>& arguments) {
+  CLI::App* trace = verb->add_subcommand("trace", "Log every message of a connection");
+  add_id(trace, *arguments);
+  trace->add_flag("--off", arguments->off, "stop it");
+  trace->footer(examples({"connection trace 42", "connection trace 42 --off"}));
+  trace->callback([&selected, arguments] {
+    selected = [arguments](const Context& context) {
+      const Json body = {{"on", !arguments->off}};
+      return show(context, context.api.post(target_of(*arguments, "/trace"), body),
+                  [&](const Json& result) {
+                    return fmt::format(
+                        "tracing of connection {} is {}; the lines are in "
+                        "penstockd's log\n",
+                        text_of(result, "connection_id"), arguments->off ? "off" : "on");
+                  });
+    };
+  });
+}
+
+}  // namespace
+
+void add_connection(CLI::App& app, Action& selected) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* verb = app.add_subcommand("connection", "One connection: show, kick, trace");
+  verb->require_subcommand(1);
+  verb->footer(examples({"connection show 42", "connection kick 42", "connection trace 42"}));
+
+  CLI::App* show_verb = verb->add_subcommand("show", "Everything that is known of a connection");
+  add_id(show_verb, *arguments);
+  show_verb->footer(examples({"connection show 42"}));
+  show_verb->callback([&selected, arguments] {
+    selected = [arguments](const Context& context) {
+      return show(context, context.api.get(target_of(*arguments, "")), [&](const Json& connection) {
+        return render_connection(connection, context.paint);
+      });
+    };
+  });
+  add_kick(verb, selected, arguments);
+  add_trace(verb, selected, arguments);
+}
+
+}  // namespace penstock::controlplane::cli

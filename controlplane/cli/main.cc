@@ -1,0 +1,87 @@
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <string>
+
+#include "controlplane/cli/verb.h"
+
+namespace {
+
+using namespace penstock::controlplane::cli;
+
+/// Colours only where somebody looks at them (https://no-color.org for the wish not to).
+bool wants_colour() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  if (no_colour != nullptr && *no_colour != 0) return false;
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) != 0 && terminal != nullptr &&
+         std::string_view(terminal) != "dumb";
+}
+
+/// "penstockctl tune set", as far as the arguments named verbs.
+std::string deepest_verb(const CLI::App& app) {
+  std::string words = app.get_name();
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    words += " " + at->get_name();
+  }
+  return words;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Watches and steers a running Penstock.", "penstockctl");
+  app.require_subcommand(1);
+  app.fallthrough();  // the options below may also stand behind the verb
+  bool json = false;
+  std::string socket;
+  app.add_flag("--json", json, "print JSON, as the HTTP API gives it");
+  app.add_option("--socket", socket,
+                 "penstock-control's socket (else PENSTOCK_SOCKET, ./state/control.sock, "
+                 "/run/penstock/control.sock)")
+      ->type_name("PATH");
+  app.footer("Exit codes: 0 done, 1 failed or not found, 2 wrong usage.\n\n" +
+             examples({"status", "streams", "stream show live/cam1", "top",
+                       "config check penstock.toml"}));
+
+  Action selected;
+  add_status(app, selected);
+  add_streams(app, selected);
+  add_stream(app, selected);
+  add_connections(app, selected);
+  add_connection(app, selected);
+  add_workers(app, selected);
+  add_counters(app, selected);
+  add_top(app, selected);
+  add_history(app, selected);
+  add_config(app, selected);
+  add_tune(app, selected);
+  add_drain(app, selected);
+  add_log_level(app, selected);
+  add_version(app, selected);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& wrong) {
+    // Help that was asked for comes this way too, with code 0 and on stdout.
+    if (wrong.get_exit_code() == 0) return app.exit(wrong);
+    std::cerr << "penstockctl: " << wrong.what() << "\nTry: " << deepest_verb(app) << " --help\n";
+    return static_cast<int>(ExitCode::usage);
+  }
+  const Context context{ApiSocket(find_socket(socket)), json, Paint(wants_colour())};
+  const ExitCode code = selected(context);
+  std::cout.flush();
+  return static_cast<int>(std::cout.good() ? code : ExitCode::failed);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& wrong) {
+    std::cerr << "penstockctl: " << wrong.what() << '\n';
+    return static_cast<int>(ExitCode::failed);
+  }
+}

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+
+#include "controlplane/cli/fields.h"
+#include "controlplane/cli/table.h"
+
+// Answers of the API as text. Pure; each lives in the file of its verb.
+namespace penstock::controlplane::cli {
+
+[[nodiscard]] std::string render_status(const Json& status, const Paint& paint);
+[[nodiscard]] std::string render_streams(const Json& streams, const Paint& paint);
+[[nodiscard]] std::string render_stream(const Json& stream, const Paint& paint);
+[[nodiscard]] std::string render_connections(const Json& connections, const Paint& paint);
+[[nodiscard]] std::string render_connection(const Json& connection, const Paint& paint);
+[[nodiscard]] std::string render_workers(const Json& workers, const Paint& paint);
+/// Without `all`, what is 0 is left out.
+[[nodiscard]] std::string render_counters(const Json& counters, bool all, const Paint& paint);
+[[nodiscard]] std::string render_config(const Json& config, const Paint& paint);
+[[nodiscard]] std::string render_reload(const Json& reload);
+[[nodiscard]] std::string render_tunables(const Json& tunables, const Paint& paint);
+[[nodiscard]] std::string render_tunable(const Json& tunable, const Paint& paint);
+[[nodiscard]] std::string render_tune_set(const Json& result, const std::string& unit);
+[[nodiscard]] std::string render_history(const Json& history, const Paint& paint);
+
+/// One picture of `top`, exactly `rows` lines of at most `columns`, without a final newline.
+struct TopPicture {
+  Json status;
+  Json streams;
+  Json workers;
+  size_t columns = 80;
+  size_t rows = 24;
+};
+[[nodiscard]] std::string render_top(const TopPicture& picture, const Paint& paint);
+
+/// "H.264 1280x720 30 fps", "AAC 44.1 kHz stereo"; "-" without the track.
+[[nodiscard]] std::string video_text(const Json& stream);
+[[nodiscard]] std::string audio_text(const Json& stream);
+
+}  // namespace penstock::controlplane::cli

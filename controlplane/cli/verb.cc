@@ -1,0 +1,38 @@
+#include "controlplane/cli/verb.h"
+
+#include <iostream>
+
+namespace penstock::controlplane::cli {
+
+std::string json_text(const Json& value) {
+  return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+ExitCode fail(const Context& context, const Failure& failure) {
+  if (context.json) {
+    Json body = failure.body.is_object() ? failure.body : Json::object();
+    if (!body.contains("error")) body["error"] = failure.text;
+    if (!body.contains("hint")) body["hint"] = failure.hint;
+    std::cerr << json_text(body);
+    return ExitCode::failed;
+  }
+  std::cerr << "penstockctl: " << failure.text;
+  if (!failure.hint.empty()) std::cerr << ": " << failure.hint;
+  std::cerr << '\n';
+  return ExitCode::failed;
+}
+
+ExitCode show(const Context& context, const Answer& answer,
+              const std::function<std::string(const Json&)>& render) {
+  if (!answer) return fail(context, answer.error());
+  std::cout << (context.json ? json_text(*answer) : render(*answer));
+  return ExitCode::ok;
+}
+
+std::string examples(std::initializer_list<std::string_view> lines) {
+  std::string text = "Examples:";
+  for (const std::string_view line : lines) text += "\n  penstockctl " + std::string(line);
+  return text + "\n";
+}
+
+}  // namespace penstock::controlplane::cli
