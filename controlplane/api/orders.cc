@@ -1,0 +1,220 @@
+#include "controlplane/api/orders.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <utility>
+
+#include "controlplane/api/request.h"
+#include "controlplane/api/views.h"
+#include "controlplane/text.h"
+
+namespace penstock::controlplane::api {
+namespace {
+
+constexpr std::string_view start_hint =
+    "start penstockd with the same configuration file, and look at GET /healthz";
+
+Answer done(const json& value) { return {.body = to_text(value)}; }
+
+Answer not_attached() { return refusal(503, "the data plane is not attached", start_hint); }
+
+/// One command to one worker.
+std::optional<Answer> order(Parts& parts, uint32_t worker, const control::Command& command) {
+  const auto attachment = parts.link.current();
+  if (!attachment) return not_attached();
+  if (attachment->order(worker, command)) return std::nullopt;
+  return refusal(503, fmt::format("worker {} takes no orders: its command ring is full", worker),
+                 "try again; if it stays so, the worker hangs: see penstockctl workers");
+}
+
+std::expected<Connection, Answer> find_connection(Parts& parts, const std::string& id) {
+  const auto number = parse_number(id);
+  if (!number)
+    return std::unexpected(
+        refusal(400, "a connection's id is a number", "see penstockctl connections"));
+  if (!parts.link.current()) return std::unexpected(not_attached());
+  look(parts);
+  auto connection = parts.catalog.connection(*number);
+  if (!connection)
+    return std::unexpected(refusal(404, "no such connection", "see penstockctl connections"));
+  return std::move(*connection);
+}
+
+Answer tuned(Parts& parts, control::Tunable tunable, uint64_t previous) {
+  const Pushed pushed = push(parts);
+  const TunableView now = parts.reconciler.tunable(tunable);
+  parts.log.write(
+      control::LogLevel::info, "tuned",
+      {{"key", now.info.key}, {"from", previous}, {"to", now.value}, {"epoch", pushed.epoch}});
+  return done({{"key", now.info.key},
+               {"value", now.value},
+               {"previous", previous},
+               {"source", source_name(now.source)},
+               {"epoch", pushed.epoch},
+               {"applied", pushed.applied}});
+}
+
+Answer tune_refused(TuneRefusal why, const control::TunableInfo& info) {
+  if (why == TuneRefusal::not_live) {
+    return refusal(409, fmt::format("{} is fixed while penstockd runs", info.key),
+                   "set it in the configuration file and restart penstockd");
+  }
+  return refusal(422, fmt::format("{}: the value is out of range", info.key),
+                 fmt::format("accepted: {} to {} {}", info.min, info.max, info.unit));
+}
+
+Answer no_tunable(const std::string& key) {
+  return refusal(404, "no tunable is called " + clean_text(key, 64), "see penstockctl tune list");
+}
+
+Answer set_draining(Parts& parts, bool draining) {
+  // A drain belongs to the run that is drained: without one there is nothing to remember it for.
+  if (!parts.link.current()) return not_attached();
+  parts.reconciler.set_draining(draining);
+  const Pushed pushed = push(parts);
+  parts.log.write(control::LogLevel::info, draining ? "draining" : "no longer draining",
+                  {{"epoch", pushed.epoch}});
+  return done({{"draining", draining}, {"epoch", pushed.epoch}, {"applied", pushed.applied}});
+}
+
+Answer level_set(Parts& parts) {
+  const Pushed pushed = push(parts);
+  return done({{"level", log_level_name(parts.reconciler.log_level())},
+               {"source", parts.reconciler.log_level_live() ? "live" : "file"},
+               {"epoch", pushed.epoch},
+               {"applied", pushed.applied}});
+}
+
+}  // namespace
+
+Answer kick_stream(Parts& parts, const Request& request, const std::string& name) {
+  const auto reason = reason_of(request, "kicked by the operator");
+  if (!reason) return reason.error();
+  if (!parts.link.current()) return not_attached();
+  look(parts);
+  const auto stream = parts.catalog.stream(clean_text(name));
+  if (!stream) return refusal(404, "no such stream is live", "see penstockctl streams");
+  control::Command command;
+  command.kind = control::CommandKind::kick_stream;
+  command.stream_id = stream->stream_id;
+  command.connection_id = stream->connection_id;
+  command.text.set(*reason);
+  if (auto refused = order(parts, stream->worker, command)) return *refused;
+  parts.log.write(control::LogLevel::info, "stream kicked",
+                  {{"stream", stream->stream_id}, {"worker", stream->worker}, {"reason", *reason}});
+  return done({{"name", stream->name},
+               {"stream_id", std::to_string(stream->stream_id)},
+               {"worker", stream->worker}});
+}
+
+Answer kick_connection(Parts& parts, const Request& request, const std::string& id) {
+  const auto reason = reason_of(request, "kicked by the operator");
+  if (!reason) return reason.error();
+  const auto connection = find_connection(parts, id);
+  if (!connection) return connection.error();
+  control::Command command;
+  command.kind = control::CommandKind::kick_connection;
+  command.connection_id = connection->connection_id;
+  command.text.set(*reason);
+  if (auto refused = order(parts, connection->worker, command)) return *refused;
+  parts.log.write(control::LogLevel::info, "connection kicked",
+                  {{"connection", connection->connection_id},
+                   {"worker", connection->worker},
+                   {"reason", *reason}});
+  return done({{"connection_id", std::to_string(connection->connection_id)},
+               {"worker", connection->worker}});
+}
+
+Answer trace_connection(Parts& parts, const Request& request, const std::string& id) {
+  const auto body = body_object(request);
+  if (!body) return body.error();
+  const auto on = body->find("on");
+  if (on == body->end() || !on->is_boolean())
+    return refusal(400, "on is missing", "for example {\"on\": true}");
+  const auto connection = find_connection(parts, id);
+  if (!connection) return connection.error();
+  control::Command command;
+  command.kind = control::CommandKind::trace;
+  command.connection_id = connection->connection_id;
+  command.allowed = on->get<bool>() ? 1 : 0;
+  if (auto refused = order(parts, connection->worker, command)) return *refused;
+  return done({{"connection_id", std::to_string(connection->connection_id)},
+               {"worker", connection->worker}});
+}
+
+Answer reload_config(Parts& parts, const Request&, const std::string&) {
+  const auto reloaded = reload(parts);
+  if (!reloaded) {
+    Answer refused = refusal(422, "the configuration file has errors; nothing was changed",
+                             "mend the file, try penstockctl config check, and reload again");
+    json body = json::parse(refused.body);
+    body["problems"] = view(reloaded.error());
+    refused.body = to_text(body);
+    return refused;
+  }
+  const Pushed pushed = push(parts);
+  return done({{"changed", reloaded->changed},
+               {"restart_needed", reloaded->restart_needed},
+               {"restart_needed_control", reloaded->restart_needed_control},
+               {"kept_live", reloaded->kept_live},
+               {"epoch", pushed.epoch},
+               {"applied", pushed.applied}});
+}
+
+Answer check_config(Parts&, const Request& request, const std::string&) {
+  const auto name = request.query.find("file");
+  const std::string file =
+      name == request.query.end() ? "penstock.toml" : clean_text(name->second, 1024);
+  const Problems problems = check_settings(request.body, file);
+  return done({{"ok", problems.empty()}, {"problems", view(problems)}});
+}
+
+Answer set_tunable(Parts& parts, const Request& request, const std::string& key) {
+  const auto tunable = control::find_tunable(key);
+  if (!tunable) return no_tunable(key);
+  const auto body = body_object(request);
+  if (!body) return body.error();
+  const auto value = body->find("value");
+  if (value == body->end() || !value->is_number_integer()) {
+    return refusal(400, "value is missing or not a whole number", "for example {\"value\": 1000}");
+  }
+  const control::TunableInfo& info = control::tunable_info(*tunable);
+  if (!value->is_number_unsigned()) return tune_refused(TuneRefusal::out_of_range, info);
+  const uint64_t previous = parts.reconciler.tunable(*tunable).value;
+  const auto accepted = parts.reconciler.tune(*tunable, value->get<uint64_t>());
+  if (!accepted) return tune_refused(accepted.error(), info);
+  return tuned(parts, *tunable, previous);
+}
+
+Answer reset_tunable(Parts& parts, const Request&, const std::string& key) {
+  const auto tunable = control::find_tunable(key);
+  if (!tunable) return no_tunable(key);
+  const uint64_t previous = parts.reconciler.tunable(*tunable).value;
+  const auto accepted = parts.reconciler.untune(*tunable);
+  if (!accepted) return tune_refused(accepted.error(), control::tunable_info(*tunable));
+  return tuned(parts, *tunable, previous);
+}
+
+Answer drain(Parts& parts, const Request&, const std::string&) { return set_draining(parts, true); }
+Answer undrain(Parts& parts, const Request&, const std::string&) {
+  return set_draining(parts, false);
+}
+
+Answer set_log_level(Parts& parts, const Request& request, const std::string&) {
+  const auto body = body_object(request);
+  if (!body) return body.error();
+  const auto name = body->find("level");
+  if (name == body->end() || !name->is_string())
+    return refusal(400, "level is missing", "for example {\"level\": \"debug\"}");
+  const auto level = find_log_level(name->get<std::string>());
+  if (!level) return refusal(422, "no such level", "accepted: trace, debug, info, warning, error");
+  parts.reconciler.set_log_level(*level);
+  return level_set(parts);
+}
+
+Answer reset_log_level(Parts& parts, const Request&, const std::string&) {
+  parts.reconciler.set_log_level(std::nullopt);
+  return level_set(parts);
+}
+
+}  // namespace penstock::controlplane::api

@@ -1,0 +1,64 @@
+#include "controlplane/api/request.h"
+
+#include <algorithm>
+
+#include "controlplane/text.h"
+
+namespace penstock::controlplane::api {
+namespace {
+
+// A row is about 500 bytes of JSON: 5 MB unless more is asked for.
+constexpr size_t rows_unless_told = 10'000;
+constexpr size_t rows_max = 100'000;
+
+// ReasonText holds 127 bytes and the zero.
+constexpr size_t reason_bytes_max = sizeof(control::ReasonText) - 1;
+
+}  // namespace
+
+std::expected<std::optional<uint64_t>, Answer> query_number(const Request& request,
+                                                            const std::string& key) {
+  const auto found = request.query.find(key);
+  if (found == request.query.end()) return std::optional<uint64_t>{};
+  const auto number = parse_number(found->second);
+  if (!number)
+    return std::unexpected(
+        refusal(400, key + " is not a whole number", "for example ?" + key + "=10"));
+  return number;
+}
+
+std::expected<Page, Answer> page_of(const Request& request) {
+  const auto offset = query_number(request, "offset");
+  if (!offset) return std::unexpected(offset.error());
+  const auto limit = query_number(request, "limit");
+  if (!limit) return std::unexpected(limit.error());
+  const uint64_t rows = limit->value_or(rows_unless_told);
+  if (rows == 0 || rows > rows_max) {
+    return std::unexpected(
+        refusal(400, "limit is out of range", "accepted: 1 to " + std::to_string(rows_max)));
+  }
+  return Page{static_cast<size_t>(offset->value_or(0)), static_cast<size_t>(rows)};
+}
+
+std::expected<nlohmann::json, Answer> body_object(const Request& request) {
+  if (request.body.empty()) return nlohmann::json::object();
+  auto body = nlohmann::json::parse(request.body, nullptr, false);
+  if (!body.is_object())
+    return std::unexpected(
+        refusal(400, "the body is not a JSON object", "for example {\"value\": 1}"));
+  return body;
+}
+
+std::expected<std::string, Answer> reason_of(const Request& request, std::string_view fallback) {
+  const auto body = body_object(request);
+  if (!body) return std::unexpected(body.error());
+  const auto reason = body->find("reason");
+  if (reason == body->end()) return std::string(fallback);
+  if (!reason->is_string())
+    return std::unexpected(
+        refusal(400, "reason is not a text", "for example {\"reason\": \"maintenance\"}"));
+  std::string text = clean_text(reason->get<std::string>(), reason_bytes_max);
+  return text.empty() ? std::string(fallback) : text;
+}
+
+}  // namespace penstock::controlplane::api

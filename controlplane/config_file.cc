@@ -1,0 +1,199 @@
+#include "controlplane/config_file.h"
+
+#include <arpa/inet.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "controlplane/text.h"
+#include "penstock/control/layout.h"
+
+namespace penstock::controlplane {
+namespace {
+
+// The key list is the largest part of a file: 4 MiB of keys, each with quotes, comma and newline,
+// and room for comments.
+constexpr size_t file_bytes_max = 16 * 1024 * 1024;
+
+// 128 bit as hexadecimal are 32 characters; 16 is the least that nobody guesses over a network.
+constexpr size_t token_bytes_min = 16;
+constexpr size_t token_bytes_max = 1024;
+
+std::expected<std::string, std::string> read_file(const std::string& path, size_t bytes_max) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::unexpected(std::string(std::strerror(errno)));
+  if (S_ISDIR(status.st_mode)) return std::unexpected("it is a directory");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::unexpected(std::string(std::strerror(errno)));
+  std::string text(bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > bytes_max)
+    return std::unexpected("larger than " + std::to_string(bytes_max) + " bytes");
+  return text;
+}
+
+std::expected<std::string, std::string> read_token(const std::string& path) {
+  auto text = read_file(path, token_bytes_max);
+  if (!text) return text;
+  while (!text->empty() && (text->back() == '\n' || text->back() == '\r' || text->back() == ' '))
+    text->pop_back();
+  const bool printable = std::ranges::all_of(*text, [](char c) { return c > 0x20 && c < 0x7F; });
+  if (!printable) return std::unexpected("the token has a space or a character outside of ASCII");
+  if (text->size() < token_bytes_min) {
+    return std::unexpected("the token is shorter than " + std::to_string(token_bytes_min) +
+                           " characters; try: openssl rand -hex 32");
+  }
+  return text;
+}
+
+/// What parse() cannot know, because it is pure or because it is about this process.
+void check_here(Settings& settings, Problems& problems) {
+  const auto problem = [&](std::string text) {
+    problems.push_back({settings.file, 0, std::move(text)});
+  };
+  const config::Config& config = settings.config;
+  settings.socket = config.socket.empty() ? config.state_dir + "/control.sock" : config.socket;
+  if (settings.socket.size() >= sizeof(sockaddr_un::sun_path)) {
+    problem("control.socket: " + settings.socket +
+            " is longer than 107 bytes; accepted: a shorter path");
+  }
+  const auto http = parse_http_address(config.http);
+  if (!http) {
+    problem("control.http: \"" + clean_text(config.http) +
+            "\" is no address; accepted: \"127.0.0.1:8935\", \"[::1]:8935\"");
+  } else {
+    settings.http = *http;
+    if (!http->loopback() && config.token_file.empty()) {
+      problem(
+          "control.token_file: needed because control.http is not a loopback address; accepted: a "
+          "file with a token, "
+          "readable by its owner alone");
+    }
+  }
+  for (const std::string& key : config.keys) settings.keys_text += key + "\n";
+  if (settings.keys_text.size() > control::keys_bytes_max) {
+    problem("admission.keys: " + std::to_string(settings.keys_text.size()) +
+            " bytes; accepted: at most " + std::to_string(control::keys_bytes_max));
+  }
+}
+
+std::expected<Settings, Problems> settings_of(std::string_view text, std::string_view file) {
+  auto config = config::parse(text, file);
+  if (!config) return std::unexpected(std::move(config.error()));
+  Settings settings;
+  settings.config = std::move(*config);
+  settings.file = file;
+  Problems problems;
+  check_here(settings, problems);
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return settings;
+}
+
+std::string rtmp_text(const config::Config& config) {
+  std::string text;
+  for (const config::ListenAddress& address : config.rtmp) text += config::to_string(address) + " ";
+  return text;
+}
+
+}  // namespace
+
+bool HttpAddress::loopback() const {
+  in_addr ipv4{};
+  if (::inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return (ntohl(ipv4.s_addr) >> 24) == 127;
+  return host == "localhost" || host == "::1";
+}
+
+std::optional<HttpAddress> parse_http_address(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const auto port = parse_number(text.substr(colon + 1));
+  if (!port || *port == 0 || *port > 65'535) return std::nullopt;
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return std::nullopt;
+  }
+  if (host.find_first_not_of(
+          "0123456789abcdefABCDEFghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ.:-%_") !=
+      std::string_view::npos) {
+    return std::nullopt;
+  }
+  if (host.empty()) host = "::";
+  return HttpAddress{std::string(host), static_cast<uint16_t>(*port)};
+}
+
+std::expected<Settings, Problems> load_settings(const std::string& file) {
+  const auto text = read_file(file, file_bytes_max);
+  if (!text) return std::unexpected(Problems{{file, 0, "cannot be read: " + text.error()}});
+  auto settings = settings_of(*text, file);
+  if (!settings) return settings;
+  if (!settings->config.token_file.empty()) {
+    auto token = read_token(settings->config.token_file);
+    if (!token) {
+      return std::unexpected(Problems{
+          {file, 0, "control.token_file: " + settings->config.token_file + ": " + token.error()}});
+    }
+    settings->token = std::move(*token);
+  }
+  return settings;
+}
+
+Problems check_settings(std::string_view text, std::string_view file) {
+  const auto settings = settings_of(text, file);
+  return settings ? Problems{} : settings.error();
+}
+
+std::vector<std::string> changed_keys(const config::Config& from, const config::Config& to) {
+  std::vector<std::string> keys;
+  const auto compare = [&keys](bool same, std::string_view key) {
+    if (!same) keys.emplace_back(key);
+  };
+  compare(from.engine == to.engine, "dataplane.engine");
+  compare(from.workers == to.workers, "dataplane.workers");
+  compare(from.state_dir == to.state_dir, "dataplane.state_dir");
+  compare(rtmp_text(from) == rtmp_text(to), "listen.rtmp");
+  compare(from.publish == to.publish, "admission.publish");
+  compare(from.keys == to.keys, "admission.keys");
+  compare(from.http == to.http, "control.http");
+  compare(from.socket == to.socket, "control.socket");
+  compare(from.token_file == to.token_file, "control.token_file");
+  compare(from.log_format == to.log_format, "log.format");
+  compare(from.log_level == to.log_level, "log.level");
+  for (size_t i = 0; i < control::tunable_count; ++i) {
+    compare(from.tunables[i] == to.tunables[i], control::tunable_table[i].key);
+  }
+  return keys;
+}
+
+std::vector<std::string> keys_for_dataplane_restart(const std::vector<std::string>& keys) {
+  constexpr std::array<std::string_view, 5> fixed = {
+      "dataplane.engine", "dataplane.workers", "dataplane.state_dir", "listen.rtmp", "log.format"};
+  std::vector<std::string> needed;
+  std::ranges::copy_if(keys, std::back_inserter(needed), [&](const std::string& key) {
+    const auto tunable = control::find_tunable(key);
+    return std::ranges::find(fixed, key) != fixed.end() ||
+           (tunable && !control::tunable_info(*tunable).live);
+  });
+  return needed;
+}
+
+std::vector<std::string> keys_for_control_restart(const std::vector<std::string>& keys) {
+  constexpr std::array<std::string_view, 3> fixed = {"dataplane.state_dir", "control.http",
+                                                     "control.socket"};
+  std::vector<std::string> needed;
+  std::ranges::copy_if(keys, std::back_inserter(needed), [&](const std::string& key) {
+    return std::ranges::find(fixed, key) != fixed.end();
+  });
+  return needed;
+}
+
+}  // namespace penstock::controlplane

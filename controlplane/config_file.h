@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "penstock/config/config.h"
+
+namespace penstock::controlplane {
+
+struct HttpAddress {
+  std::string host;  // without brackets
+  uint16_t port = 0;
+  [[nodiscard]] bool loopback() const;
+};
+
+/// "127.0.0.1:8935", "[::1]:8935", "localhost:8935".
+[[nodiscard]] std::optional<HttpAddress> parse_http_address(std::string_view text);
+
+/// A configuration file that the control plane can run with: parsed, and with what needs a look at
+/// the host.
+struct Settings {
+  config::Config config;
+  std::string file;
+  std::string socket;  // config.socket, or its default
+  HttpAddress http;
+  std::string token;      // empty: none is asked for; never in a log or an answer
+  std::string keys_text;  // as the region wants it: "app/name\n" ..., sorted
+};
+
+using Problems = std::vector<config::Problem>;
+
+/// All that is wrong with the file, never only the first.
+[[nodiscard]] std::expected<Settings, Problems> load_settings(const std::string& file);
+
+/// The same for text that is not in force: nothing of the host is looked at (token_file is not
+/// opened).
+[[nodiscard]] Problems check_settings(std::string_view text, std::string_view file);
+
+/// Keys whose values differ: "listen.rtmp", "limits.gop_bytes", ...
+[[nodiscard]] std::vector<std::string> changed_keys(const config::Config& from,
+                                                    const config::Config& to);
+
+/// Of these keys, the ones that a running data plane (control plane) takes only at its start.
+[[nodiscard]] std::vector<std::string> keys_for_dataplane_restart(
+    const std::vector<std::string>& keys);
+[[nodiscard]] std::vector<std::string> keys_for_control_restart(
+    const std::vector<std::string>& keys);
+
+}  // namespace penstock::controlplane

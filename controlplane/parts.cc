@@ -1,0 +1,130 @@
+#include "controlplane/parts.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <chrono>
+#include <utility>
+
+#include "controlplane/clock.h"
+
+namespace penstock::controlplane {
+namespace {
+
+// A worker looks at its orders when it is rung, and else every 100 ms.
+constexpr std::chrono::milliseconds apply_patience{400};
+
+// Above this share of a limit an operator should hear of it: time to act before peers are refused.
+constexpr uint64_t near_limit_percent = 90;
+
+bool near_limit(uint64_t value, uint64_t limit) {
+  return limit > 0 && value >= limit / 100 * near_limit_percent;
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+  return all;
+}
+
+uint64_t sum(const control::Region& region, control::Counter counter) {
+  uint64_t total = 0;
+  for (uint32_t worker = 0; worker < region.plan().workers; ++worker) {
+    total += region.worker(worker).counters[static_cast<size_t>(counter)].get();
+  }
+  return total;
+}
+
+void warn_of_limits(const Parts& parts, const control::Region& region,
+                    std::vector<std::string>& lines) {
+  const uint64_t connections = sum(region, control::Counter::connections);
+  const uint64_t connections_max =
+      parts.reconciler.tunable(control::Tunable::connections_max).value;
+  if (near_limit(connections, connections_max)) {
+    lines.push_back(fmt::format("connections: {} of {} (limits.connections_max)", connections,
+                                connections_max));
+  }
+  const uint64_t memory = sum(region, control::Counter::frame_bytes);
+  const uint64_t memory_max = parts.reconciler.tunable(control::Tunable::frame_memory_bytes).value;
+  if (near_limit(memory, memory_max)) {
+    lines.push_back(fmt::format("frame memory: {} of {} bytes (limits.frame_memory_bytes)", memory,
+                                memory_max));
+  }
+}
+
+}  // namespace
+
+Parts::Parts(const Settings& settings, std::string history_path)
+    : started_unix_ms(unix_ms()),
+      log(settings.config.log_format, settings.config.log_level),
+      history(std::move(history_path)),
+      reconciler(settings) {}
+
+std::string_view software_version() { return PENSTOCK_VERSION; }
+
+Pushed push(Parts& parts) {
+  parts.log.set_level(parts.reconciler.log_level());
+  const auto attachment = parts.link.current();
+  if (!attachment) return {parts.reconciler.wanted_epoch(), false};
+  parts.reconciler.reconcile(*attachment);
+  const uint64_t epoch = parts.reconciler.wanted_epoch();
+  return {epoch, wait_applied(*attachment, epoch, apply_patience)};
+}
+
+std::expected<Reloaded, Problems> reload(Parts& parts) {
+  auto settings = load_settings(parts.reconciler.settings()->file);
+  if (!settings) {
+    for (const config::Problem& problem : settings.error()) {
+      parts.log.write(control::LogLevel::error, "configuration refused",
+                      {{"problem", problem.to_string()}});
+    }
+    return std::unexpected(std::move(settings.error()));
+  }
+  parts.log.set_format(settings->config.log_format);
+  Reloaded reloaded = parts.reconciler.replace(std::move(*settings));
+  parts.log.write(
+      control::LogLevel::info, "configuration reloaded",
+      {{"changed", joined(reloaded.changed)}, {"restart_needed", joined(reloaded.restart_needed)}});
+  return reloaded;
+}
+
+void look(Parts& parts) {
+  constexpr uint64_t age_ms_max = 50;
+  if (const auto attachment = parts.link.current())
+    parts.catalog.refresh(*attachment, monotonic_ns(), age_ms_max);
+}
+
+std::string ailment(const Parts& parts) {
+  const auto attachment = parts.link.current();
+  if (!attachment)
+    return "the data plane is not attached: penstockd is not running, or has another state_dir";
+  const uint64_t now_ns = monotonic_ns();
+  for (uint32_t worker = 0; worker < attachment->workers(); ++worker) {
+    const uint64_t age_ms = heartbeat_age_ms(attachment->region(), worker, now_ns);
+    if (age_ms > heartbeat_stale_ms)
+      return fmt::format("worker {} has not been heard of for {} ms", worker, age_ms);
+  }
+  return {};
+}
+
+std::vector<std::string> warnings(const Parts& parts) {
+  std::vector<std::string> lines;
+  if (std::string line = ailment(parts); !line.empty()) lines.push_back(std::move(line));
+  const Reconciler& reconciler = parts.reconciler;
+  if (const auto keys = reconciler.restart_needed(); !keys.empty()) {
+    lines.push_back("restart of penstockd needed for: " + joined(keys));
+  }
+  if (const auto keys = reconciler.restart_needed_control(); !keys.empty()) {
+    lines.push_back("restart of penstock-control needed for: " + joined(keys));
+  }
+  if (reconciler.draining())
+    lines.emplace_back("draining: new connections are refused (penstockctl drain --off)");
+  const auto attachment = parts.link.current();
+  if (!attachment) return lines;
+  if (applied_epoch(attachment->region()) < reconciler.wanted_epoch()) {
+    lines.emplace_back("not every worker has applied the latest settings yet");
+  }
+  warn_of_limits(parts, attachment->region(), lines);
+  return lines;
+}
+
+}  // namespace penstock::controlplane

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "controlplane/catalog.h"
+#include "controlplane/config_file.h"
+#include "controlplane/history.h"
+#include "controlplane/log.h"
+#include "controlplane/rates.h"
+#include "controlplane/reconciler.h"
+#include "controlplane/region.h"
+
+namespace penstock::controlplane {
+
+/// Everything that the steering loop and the API work on. Each part guards itself; there is no lock
+/// over all of them.
+struct Parts {
+  Parts(const Settings& settings, std::string history_path);
+
+  const uint64_t started_unix_ms;
+  Log log;
+  RegionLink link;
+  Catalog catalog;
+  History history;
+  Rates rates;
+  Reconciler reconciler;
+};
+
+[[nodiscard]] std::string_view software_version();
+
+struct Pushed {
+  uint64_t epoch = 0;
+  bool applied = false;  // every worker runs with it
+};
+
+/// Writes what is wanted into the region, if there is one, and waits a moment for the workers to
+/// apply it.
+Pushed push(Parts& parts);
+
+/// Reads the configuration file again and pushes it. A bad one changes nothing.
+std::expected<Reloaded, Problems> reload(Parts& parts);
+
+/// The mirror, at most 50 ms old: what the API answers from.
+void look(Parts& parts);
+
+/// Why the data plane is not well, one line; empty when it is.
+[[nodiscard]] std::string ailment(const Parts& parts);
+
+/// What an operator should know, one line each.
+[[nodiscard]] std::vector<std::string> warnings(const Parts& parts);
+
+}  // namespace penstock::controlplane
