@@ -1,0 +1,11 @@
+// EXPECT: unused-result|nodiscard
+#include "penstock/base/spsc_ring.h"
+
+// Who is told to wake and does not leaves a worker asleep.
+void use(penstock::Doorbell& doorbell) {
+#ifdef MISUSE
+  doorbell.should_wake();
+#else
+  (void)doorbell.should_wake();
+#endif
+}
