@@ -152,7 +152,7 @@ void Worker::refuse(Connection& connection, const Ask& asked, rtmp::Refusal refu
       text);
   const rtmp::Verdict answer{refusal, text};
   if (asked.publish) {
-    connection.session.answer_publish(asked.message_stream_id, answer);
+    connection.session.answer_publish(asked.message_stream_id, answer, now_);
   } else {
     connection.session.answer_play(asked.message_stream_id, answer);
   }

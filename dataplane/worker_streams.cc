@@ -68,7 +68,7 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t in
   connection.published = stream;
 
   const rtmp::Verdict allowed{rtmp::Refusal::none, {}};
-  connection.session.answer_publish(asked.message_stream_id, allowed);
+  connection.session.answer_publish(asked.message_stream_id, allowed, now_);
   for (Subscription* subscription : stream->subscribers) {
     subscription->state = SubscriptionState::wanting_keyframe;
     subscription->connection->session.publisher_came(subscription->message_stream_id);
