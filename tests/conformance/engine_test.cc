@@ -465,6 +465,24 @@ TEST_P(EngineTest, another_thread_wakes_a_waiting_poll) {
   }
 }
 
+TEST_P(EngineTest, a_poll_without_end_sleeps_until_woken) {
+  Harness harness = make();
+  if (!harness.world().is_real()) GTEST_SKIP() << "the simulator has one thread";
+  harness.poll(0);
+  std::jthread waker([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    harness.engine().wake();
+  });
+  timespec before{};
+  timespec after{};
+  engine::EngineEvent events[4];
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+  EXPECT_TRUE(harness.engine().poll(events, Instant::never()).empty());
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+  EXPECT_LT((after.tv_sec - before.tv_sec) * 1'000'000'000 + after.tv_nsec - before.tv_nsec,
+            100'000'000);
+}
+
 TEST_P(EngineTest, the_engine_belongs_to_the_thread_that_polls_it_first) {
   auto harness = std::make_unique<Harness>(GetParam().make({}));
   if (!harness->world().is_real()) GTEST_SKIP() << "the simulator has one thread";
