@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/worker.h"
+#include "tests/sim/control_plane.h"
+#include "tests/sim/peers.h"
+#include "tests/sim/sim_engine.h"
+
+namespace penstock::sim {
+
+/// What a seed decides before the run begins.
+struct Plan {
+  bool calm = false;  // nothing goes wrong: then nothing may be missing either
+  uint32_t workers = 1;
+  NetworkFaults faults;
+  ControlMode control = ControlMode::absent;
+  uint64_t frame_memory_bytes = 0;
+  uint64_t subscriber_queue_bytes = 0;
+  uint64_t gop_bytes = 0;
+  uint32_t connections_max = 64;
+  uint32_t streams_max = 16;
+  uint32_t names = 1;
+  uint32_t publishers = 1;
+  uint32_t players = 1;
+  uint32_t noises = 0;
+  uint64_t duration_ms = 0;
+  bool clock_jumps = false;
+  bool workers_stall = false;  // rings fill
+  bool ends_by_stop = false;   // the process is told to stop with everybody connected
+};
+
+/// What a run came to. Failures empty: every checker is content.
+struct Outcome {
+  std::vector<std::string> failures;
+  uint64_t media_checked = 0;
+  uint64_t steps = 0;
+};
+
+/// Production workers, their engines and peers on one thread; everything that happens follows from
+/// the seed.
+class Scenario {
+ public:
+  Scenario(uint64_t seed, bool trace);
+  ~Scenario();
+  Scenario(const Scenario&) = delete;
+  Scenario& operator=(const Scenario&) = delete;
+
+  Outcome run();
+  [[nodiscard]] std::string describe() const;
+
+ private:
+  static Plan plan_of(Prng& prng);
+  void build();
+  void come_and_go();
+  void add_publisher();
+  void add_player();
+  SimEngine& some_engine() { return *engines_[prng_.below(engines_.size())]; }
+  std::string some_name();
+  uint64_t step_ns();
+  void step();
+  void turn(dataplane::WorkerId worker);
+  void everybody_leaves();
+  void settle();
+  void stop();
+  void check_end();
+  void check_nothing_missing();
+  void drain_logs();
+  [[nodiscard]] bool all_gone() const;
+  [[nodiscard]] uint64_t counted(control::Counter counter) const;
+  void fail(std::string text) { oracle_.fail(std::move(text)); }
+
+  uint64_t seed_;
+  Prng prng_;
+  Plan plan_;
+  bool trace_;
+  Oracle oracle_;
+  SimNetwork network_;
+  void* region_base_ = nullptr;
+  uint64_t region_bytes_ = 0;
+  void* frame_base_ = nullptr;
+  control::Region region_;
+  std::unique_ptr<dataplane::Mesh> mesh_;
+  StopFlag stop_;
+  std::vector<std::unique_ptr<dataplane::LogRing>> logs_;
+  std::vector<std::unique_ptr<SimEngine>> engines_;
+  std::vector<std::unique_ptr<dataplane::Worker>> workers_;
+  std::vector<Instant> stalled_until_;
+  std::unique_ptr<SimControl> control_;
+  std::vector<std::unique_ptr<SimPublisher>> publishers_;
+  std::vector<std::unique_ptr<SimPlayer>> players_;
+  std::vector<std::unique_ptr<SimNoise>> noises_;
+  uint64_t steps_ = 0;
+};
+
+}  // namespace penstock::sim
