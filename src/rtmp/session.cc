@@ -68,7 +68,7 @@ void Session::State::feed(Bytes input, Instant at) {
 }
 
 std::expected<Event, Fault> Session::State::next() {
-  if (scratch_used) [[unlikely]] {
+  if (scratch_used && queued == 0) [[unlikely]] {
     scratch_body = {};
     scratch_name = {};
     scratch_query = {};

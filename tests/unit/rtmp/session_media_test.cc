@@ -1,0 +1,314 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/rtmp/session_probe.h"
+
+namespace penstock::rtmp {
+namespace {
+
+using test::command_body;
+using test::Media;
+using test::named_command;
+using test::SessionProbe;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+TEST(SessionMedia, messages_come_out_with_kind_timestamp_and_payload) {
+  SessionProbe peer;
+  peer.publishing();
+  const test::Octets audio = test::filler(200, 1), video = test::filler(1000, 2);
+  peer.audio(0xFFFFFF, audio);
+  peer.video(0x1000005, video);
+  EXPECT_EQ(peer.media, (std::vector<Media>{{1, 8, 0xFFFFFF, audio}, {1, 9, 0x1000005, video}}));
+  EXPECT_THAT(peer.take_events(), IsEmpty());
+}
+
+TEST(SessionMedia, message_stream_0_or_another_one_means_the_only_publish) {
+  SessionProbe peer;
+  peer.publishing();
+  for (const uint32_t id : {0u, 1u, 2u, 77u}) peer.audio(id, test::filler(4, 1), id);
+  ASSERT_EQ(peer.media.size(), 4u);
+  for (const Media& media : peer.media) EXPECT_EQ(media.message_stream_id, 1u);
+}
+
+TEST(SessionMedia, media_before_the_verdict_is_reported_too) {
+  SessionProbe peer;
+  peer.connected();
+  peer.command(named_command("publish", 0, "cam"), 1);
+  peer.video(0, test::filler(5, 1));
+  EXPECT_EQ(peer.media.size(), 1u);
+}
+
+TEST(SessionMedia, media_without_publish_is_counted_and_skipped) {
+  SessionProbe peer;
+  peer.connected();
+  peer.video(0, test::filler(500, 1));
+  peer.send(4, message_type::data, 0, test::from_hex("02000178"));
+  EXPECT_THAT(peer.take_events(),
+              ElementsAre("tolerated media_without_publish", "tolerated media_without_publish"));
+  EXPECT_THAT(peer.media, IsEmpty());
+}
+
+TEST(SessionMedia, message_without_payload_is_reported) {
+  SessionProbe peer;
+  peer.publishing();
+  peer.audio(9, {});
+  EXPECT_EQ(peer.media, (std::vector<Media>{{1, 8, 9, {}}}));
+}
+
+TEST(SessionMedia, interleaved_messages_keep_apart) {
+  SessionProbe peer;
+  peer.publishing();
+  const test::Octets audio = test::filler(200, 1), video = test::filler(300, 2);
+  const test::Octets a = test::chunked(
+      {.chunk_stream_id = 4, .message_type = 8, .timestamp = 1, .message_stream_id = 1}, audio);
+  const test::Octets v = test::chunked(
+      {.chunk_stream_id = 6, .message_type = 9, .timestamp = 2, .message_stream_id = 1}, video);
+  test::Octets mixed(v.begin(), v.begin() + 140);
+  test::append(mixed, Bytes(a).first(140));
+  test::append(mixed, Bytes(v).subspan(140, 129));
+  test::append(mixed, Bytes(a).subspan(140));
+  test::append(mixed, Bytes(v).subspan(269));
+  for (const size_t run_bytes : {SIZE_MAX, size_t{1}, size_t{50}}) {
+    peer.run_bytes = run_bytes;
+    peer.media.clear();
+    peer.feed(mixed);
+    EXPECT_EQ(peer.media, (std::vector<Media>{{1, 8, 1, audio}, {1, 9, 2, video}}));
+  }
+}
+
+TEST(SessionMedia, replaced_and_aborted_messages_are_given_up) {
+  SessionProbe peer;
+  peer.publishing();
+  const test::Octets v = test::chunked(
+      {.chunk_stream_id = 6, .message_type = 9, .message_stream_id = 1}, test::filler(300, 2));
+  peer.feed(Bytes(v).first(140));
+  peer.feed(v);
+  EXPECT_THAT(peer.take_events(), ElementsAre("aborted", "tolerated chunk_state_reset"));
+  EXPECT_EQ(peer.media.size(), 1u);
+  peer.feed(Bytes(v).first(140));
+  peer.control(abort_message(6));
+  peer.control(abort_message(6));
+  peer.control(abort_message(60));
+  EXPECT_THAT(peer.take_events(), ElementsAre("aborted"));
+  peer.feed(v);
+  EXPECT_EQ(peer.media.size(), 2u);
+}
+
+TEST(SessionMedia, replaced_command_is_given_up_without_a_word_to_the_owner) {
+  SessionProbe peer;
+  peer.publishing();
+  const test::Octets c = test::chunked({.chunk_stream_id = 3, .message_type = 20},
+                                       command_body(std::string(300, 'x'), 0));
+  peer.feed(Bytes(c).first(140));
+  peer.command(command_body("createStream", 5));
+  EXPECT_THAT(peer.take_events(), ElementsAre("tolerated chunk_state_reset"));
+  EXPECT_THAT(peer.sent(), ElementsAre("_result[0] 5 2"));
+}
+
+TEST(SessionMedia, rest_of_a_message_does_not_outlive_its_publish) {
+  SessionProbe peer;
+  peer.publishing();
+  const test::Octets v = test::chunked(
+      {.chunk_stream_id = 6, .message_type = 9, .message_stream_id = 1}, test::filler(300, 2));
+  peer.feed(Bytes(v).first(140));
+  peer.command(named_command("FCUnpublish", 0, "cam"));
+  peer.command(named_command("publish", 0, "next"), 1);
+  peer.feed(Bytes(v).subspan(140));
+  EXPECT_THAT(peer.take_events(), ElementsAre("publish ended 1", "publish asked 1 live/next ? "));
+  EXPECT_THAT(peer.media, IsEmpty());
+  peer.feed(v);
+  EXPECT_EQ(peer.media.size(), 1u);
+}
+
+TEST(SessionMedia, unknown_message_types_are_counted_and_known_idle_ones_ignored) {
+  SessionProbe peer;
+  peer.publishing();
+  for (const uint8_t type : std::initializer_list<uint8_t>{0, 10, 14, 21, 23, 255})
+    peer.send(3, type, 0, test::filler(200, 1));
+  EXPECT_EQ(peer.take_events(), std::vector<std::string>(6, "tolerated message_type_unknown"));
+  for (const uint8_t type : std::initializer_list<uint8_t>{7, 16, 19})
+    peer.send(3, type, 0, test::filler(200, 1));
+  EXPECT_THAT(peer.take_events(), IsEmpty());
+}
+
+TEST(SessionMedia, unknown_user_control_is_ignored) {
+  SessionProbe peer;
+  peer.publishing();
+  for (const char* body : {"0003000000010000", "001a", "001b0101", "ffff", "0008", "0003"}) {
+    EXPECT_TRUE(peer.send(2, message_type::user_control, 0, test::from_hex(body)));
+  }
+  EXPECT_THAT(peer.sent(), IsEmpty());
+}
+
+test::Octets data_body(std::initializer_list<std::string_view> names, const test::Write& value) {
+  test::Octets body;
+  amf::Amf0Writer w(body);
+  for (const std::string_view name : names) w.string(name);
+  if (value) value(w);
+  return body;
+}
+
+const test::Write array = [](amf::Amf0Writer& w) {
+  w.ecma_array_begin(20);  // what OBS declares, whatever it holds
+  w.property("width", 1280.0);
+  w.property("videocodecid", "avc1");
+  w.object_end();
+};
+
+TEST(SessionData, metadata_goes_to_players_without_set_data_frame) {
+  const test::Octets expected = data_body({"onMetaData"}, array);
+  SessionProbe peer;
+  peer.publishing();
+  peer.send(4, message_type::data, 1, data_body({"@setDataFrame", "onMetaData"}, array), 5);
+  peer.send(4, message_type::data, 0, data_body({"onMetaData"}, array), 6);
+  EXPECT_THAT(peer.take_events(), ElementsAre("data 18 metadata at 5", "data 18 metadata at 6"));
+  EXPECT_EQ(peer.data, (std::vector<test::Octets>{expected, expected}));
+}
+
+TEST(SessionData, metadata_that_says_nothing_is_dropped) {
+  SessionProbe peer;
+  peer.publishing();
+  peer.send(4, message_type::data, 1,
+            data_body({"@setDataFrame", "onMetaData"}, [](amf::Amf0Writer& w) { w.null(); }));
+  peer.send(4, message_type::data, 1,
+            data_body({"@setDataFrame", "onMetaData"}, [](amf::Amf0Writer& w) { w.undefined(); }));
+  peer.send(4, message_type::data, 1, data_body({"onMetaData"}, {}));
+  EXPECT_THAT(peer.take_events(), IsEmpty());
+}
+
+TEST(SessionData, other_data_and_clear_data_frame) {
+  SessionProbe peer;
+  peer.publishing();
+  peer.send(4, message_type::data, 1, data_body({"onTextData"}, array), 7);
+  peer.send(4, message_type::data, 1, data_body({"@clearDataFrame", "onMetaData"}, {}), 8);
+  EXPECT_THAT(peer.take_events(), ElementsAre("data 18 at 7", "data 18 clears at 8"));
+}
+
+TEST(SessionData, type_15_becomes_type_18_where_it_holds_no_amf3) {
+  SessionProbe peer;
+  peer.publishing();
+  test::Octets body{0};
+  test::append(body, data_body({"@setDataFrame", "onMetaData"}, array));
+  peer.send(4, message_type::data_amf3, 1, body);
+  peer.send(4, message_type::data_amf3, 1, data_body({"@setDataFrame", "onMetaData"}, array));
+  EXPECT_THAT(peer.take_events(), ElementsAre("data 18 metadata at 0", "data 18 metadata at 0"));
+  EXPECT_EQ(peer.data, std::vector<test::Octets>(2, data_body({"onMetaData"}, array)));
+}
+
+TEST(SessionData, type_15_with_amf3_stays_one_with_its_format_byte) {
+  SessionProbe peer;
+  peer.publishing();
+  // 0x11: an AMF3 object, anonymous and dynamic, with a = 1.
+  test::Octets body{0};
+  test::append(body, data_body({"@setDataFrame", "onMetaData"}, {}));
+  test::append(body, test::from_hex("110a0b01036104 0101"));
+  peer.send(4, message_type::data_amf3, 1, body);
+  EXPECT_THAT(peer.take_events(), ElementsAre("data 15 metadata at 0"));
+  test::Octets expected{0};
+  test::append(expected, data_body({"onMetaData"}, {}));
+  test::append(expected, test::from_hex("110a0b0103610401 01"));
+  EXPECT_EQ(peer.data, std::vector<test::Octets>{expected});
+}
+
+TEST(SessionData, garbage_in_data_is_counted_and_not_relayed) {
+  for (const char* hex : {"", "ff", "02", "020004", "05", "0000", "02000003",
+                          "02000d40736574446174614672616d65", "02000a6f6e4d657461446174610300"}) {
+    SessionProbe peer;
+    peer.publishing();
+    EXPECT_TRUE(peer.send(4, message_type::data, 1, test::from_hex(hex))) << hex;
+    EXPECT_THAT(peer.take_events(), ElementsAre("tolerated metadata_malformed")) << hex;
+  }
+}
+
+/// An aggregate of tags: type, timestamp, payload.
+struct Tag {
+  uint8_t type;
+  uint32_t timestamp;
+  test::Octets payload;
+};
+test::Octets aggregate(const std::vector<Tag>& tags) {
+  test::Octets body;
+  for (const Tag& tag : tags) {
+    uint8_t header[11] = {tag.type};
+    store_u24(header + 1, static_cast<uint32_t>(tag.payload.size()));
+    store_u24(header + 4, tag.timestamp & 0xFFFFFF);
+    header[7] = static_cast<uint8_t>(tag.timestamp >> 24);
+    test::append(body, header);
+    test::append(body, tag.payload);
+    uint8_t back[4];
+    store_u32(back, static_cast<uint32_t>(11 + tag.payload.size()));
+    test::append(body, back);
+  }
+  return body;
+}
+
+TEST(SessionAggregate, is_split_on_arrival_at_any_cut) {
+  const test::Octets audio = test::filler(300, 1), video = test::filler(700, 2);
+  const test::Octets body = aggregate({{8, 100, audio},
+                                       {18, 110, data_body({"@setDataFrame", "onMetaData"}, array)},
+                                       {9, 120, video},
+                                       {8, 130, {}},
+                                       {22, 140, audio},
+                                       {9, 90, video}});
+  for (const size_t run_bytes : {SIZE_MAX, size_t{1}, size_t{7}, size_t{129}}) {
+    SessionProbe peer;
+    peer.publishing();
+    peer.run_bytes = run_bytes;
+    peer.send(4, message_type::aggregate, 1, body, 1000);
+    EXPECT_EQ(peer.media,
+              (std::vector<Media>{
+                  {1, 8, 1000, audio}, {1, 9, 1020, video}, {1, 8, 1030, {}}, {1, 9, 990, video}}));
+    EXPECT_THAT(peer.take_events(), ElementsAre("data 18 metadata at 1010"));
+  }
+}
+
+TEST(SessionAggregate, truncated_one_gives_its_whole_messages) {
+  const test::Octets audio = test::filler(30, 1);
+  test::Octets body = aggregate({{8, 100, audio}, {9, 110, test::filler(90, 2)}});
+  body.resize(body.size() - 10);
+  SessionProbe peer;
+  peer.publishing();
+  peer.send(4, message_type::aggregate, 1, body, 100);
+  EXPECT_EQ(peer.media, (std::vector<Media>{{1, 8, 100, audio}}));
+  EXPECT_THAT(peer.take_events(), ElementsAre("tolerated aggregate_malformed"));
+}
+
+TEST(SessionAggregate, given_up_inside_a_message_tells_the_owner) {
+  const test::Octets body =
+      aggregate({{8, 100, test::filler(30, 1)}, {9, 110, test::filler(300, 2)}});
+  const test::Octets wire =
+      test::chunked({.chunk_stream_id = 4, .message_type = 22, .message_stream_id = 1}, body);
+  SessionProbe peer;
+  peer.publishing();
+  peer.feed(Bytes(wire).first(140));
+  peer.control(abort_message(4));
+  EXPECT_THAT(peer.take_events(), ElementsAre("aborted"));
+  peer.feed(wire);
+  EXPECT_EQ(peer.media.size(), 3u);
+}
+
+TEST(SessionAggregate, rest_of_one_does_not_outlive_its_publish) {
+  const test::Octets body =
+      aggregate({{9, 110, test::filler(300, 2)}, {8, 120, test::filler(30, 1)}});
+  const test::Octets wire =
+      test::chunked({.chunk_stream_id = 4, .message_type = 22, .message_stream_id = 1}, body);
+  SessionProbe peer;
+  peer.publishing();
+  peer.feed(Bytes(wire).first(140));
+  peer.command(named_command("FCUnpublish", 0, "cam"));
+  peer.command(named_command("publish", 0, "next"), 1);
+  peer.feed(Bytes(wire).subspan(140));
+  EXPECT_THAT(peer.media, IsEmpty());
+}
+
+TEST(SessionAggregate, without_publish_is_counted_once) {
+  SessionProbe peer;
+  peer.connected();
+  peer.send(4, message_type::aggregate, 1,
+            aggregate({{8, 100, test::filler(300, 1)}, {8, 100, test::filler(30, 1)}}));
+  EXPECT_THAT(peer.take_events(), ElementsAre("tolerated media_without_publish"));
+}
+
+}  // namespace
+}  // namespace penstock::rtmp
