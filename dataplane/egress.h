@@ -22,6 +22,8 @@ class Egress {
   [[nodiscard]] bool idle() const { return count_ == 0; }
   /// Bytes queued and not yet reported as sent.
   [[nodiscard]] uint64_t queued_bytes() const { return queued_bytes_; }
+  /// Of these, what the engine does not hold yet.
+  [[nodiscard]] uint64_t waiting_bytes() const { return queued_bytes_ - in_flight_bytes_; }
   [[nodiscard]] bool sending() const { return in_flight_bytes_ > 0; }
   /// When the engine last took bytes, or when the first were given to it after an idle time.
   [[nodiscard]] Instant progress_at() const { return progress_at_; }

@@ -52,6 +52,7 @@ enum class MailKind : uint8_t {
   claim_answer,  // on: granted
   route,         // to the owner of stream_id: worker `worker` wants its frames (on) or not (off)
   // to the owner of a stream
+  shed,  // memory of `from` is short: let go of what the most lagging subscriber has queued
   join,  // token, a new subscriber of `from`, wants the past of stream_id and then to be live
 };
 

@@ -114,6 +114,7 @@ class Worker {
   void claim_answered(Connection& connection, Ask ask, bool granted, uint64_t interested);
   void refuse(Connection& connection, const Ask& ask, rtmp::Refusal refusal, std::string_view text);
   void answer_done(Connection& connection, uint64_t request_id);
+  void forget_asks(Connection& connection);
 
   // worker_streams.cc: streams and their subscribers
   Stream* stream_for(std::string_view name);
@@ -143,6 +144,7 @@ class Worker {
   [[nodiscard]] bool wanted(const Stream& stream, const media::TagInfo& info) const;
   Frame* begin_frame(Stream& stream, const rtmp::WireHeader& header);
   bool free_memory();
+  bool shed_backlog();
   static void note_metadata(Stream& stream, const rtmp::DataMessage& message);
 
   // worker_mesh.cc: what crosses to other workers
@@ -224,6 +226,7 @@ class Worker {
   size_t report_connection_cursor_ = 0;
   Instant report_at_;
   Instant memory_logged_at_;
+  Instant shed_at_;
   bool accepting_ = true;
   bool stopping_ = false;
   bool stopped_ = false;

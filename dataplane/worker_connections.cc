@@ -209,6 +209,7 @@ void Worker::finish(Connection& connection) {
   settle(connection);
   if (connection.published != nullptr) end_publish(*connection.published, "connection closed");
   while (!connection.subscriptions.empty()) unsubscribe(*connection.subscriptions.back());
+  forget_asks(connection);
   connection.closing = true;
   connection.egress.drop_media(frames_);
   if (!connection.reading) {
@@ -236,9 +237,7 @@ void Worker::peer_ended(Connection& connection) {
 void Worker::closed(Connection& connection) {
   if (connection.published != nullptr) end_publish(*connection.published, "connection lost");
   while (!connection.subscriptions.empty()) unsubscribe(*connection.subscriptions.back());
-  for (const Ask& open : connection.asks) {
-    if (open.stage == Ask::Stage::verdict) --asks_open_;
-  }
+  forget_asks(connection);
   connection.egress.clear(frames_);
   log(LogEvent::connection_closed, &connection, {}, {}, connection.bytes_received);
   control::ConnectionRow gone;

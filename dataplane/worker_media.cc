@@ -17,6 +17,13 @@ constexpr uint8_t data_chunk_stream = 5;
 constexpr uint8_t audio_chunk_stream = 6;
 constexpr uint8_t video_chunk_stream = 7;
 
+// A backlog below this frees nothing worth a skip: a quarter second of 2 Mbit/s.
+constexpr uint64_t backlog_bytes_min = 64 * 1024;
+
+// How often other workers are asked to let go of frames: each ask costs them a look at all their
+// connections.
+constexpr uint64_t shed_interval_ns = 10 * ns_per_ms;
+
 rtmp::WireHeader wire_header(rtmp::MediaKind kind, uint32_t timestamp, uint32_t message_bytes) {
   return {
       .chunk_stream_id = kind == rtmp::MediaKind::video ? video_chunk_stream : audio_chunk_stream,
@@ -91,7 +98,7 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   assembly.frame->kind =
       assembly.kind == rtmp::MediaKind::video ? FrameKind::video : FrameKind::audio;
   // A sequence header is marked as a keyframe by encoders; a player cannot start at one.
-  assembly.frame->key = assembly.info.key && !assembly.info.config;
+  assembly.frame->key = assembly.info.key && !assembly.info.config && !assembly.info.sequence_end;
   assembly.frame->config = assembly.info.config;
   return true;
 }
@@ -111,8 +118,10 @@ Frame* Worker::begin_frame(Stream& stream, const rtmp::WireHeader& header) {
   return nullptr;
 }
 
-/// Fast start is given up before a live frame is: drops one stream's GOP cache. False when there
-/// was none left.
+/// Fast start is given up before a live frame is, and a subscriber that lags before one that keeps
+/// up: drops one stream's GOP cache, else one subscriber's backlog. False when there was nothing
+/// left to give up here; the other workers are asked too, because their subscribers hold frames of
+/// ours.
 bool Worker::free_memory() {
   for (size_t step = 0; step < streams_by_row_.size(); ++step) {
     gop_victim_ = (gop_victim_ + 1) % static_cast<uint32_t>(streams_by_row_.size());
@@ -121,7 +130,27 @@ bool Worker::free_memory() {
     drop_gop(*victim);
     return true;
   }
-  return false;
+  if (now_.since(shed_at_) >= shed_interval_ns) {
+    shed_at_ = now_;
+    for (WorkerId other = 0; other < worker_count_; ++other) {
+      if (other != parts_.id) send_mail(other, {.kind = MailKind::shed});
+    }
+  }
+  return shed_backlog();
+}
+
+/// Skips the subscriber with the longest backlog to its next keyframe. False when none is worth it.
+bool Worker::shed_backlog() {
+  Connection* longest = nullptr;
+  uint64_t bytes = backlog_bytes_min;
+  for (auto& connection : connections_) {
+    if (connection == nullptr || connection->egress.waiting_bytes() <= bytes) continue;
+    longest = connection.get();
+    bytes = connection->egress.waiting_bytes();
+  }
+  if (longest == nullptr) return false;
+  skip_to_keyframe(*longest);
+  return true;
 }
 
 void Worker::write(Stream& stream, Assembly& assembly, uint32_t offset, Bytes bytes) {

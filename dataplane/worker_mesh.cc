@@ -157,6 +157,9 @@ void Worker::take_mail(const Mail& mail) {
       }
       return;
     }
+    case MailKind::shed:
+      static_cast<void>(shed_backlog());
+      return;
     case MailKind::join:
       send_past_to(mail.from, mail.stream_id, mail.token);
       return;

@@ -145,6 +145,15 @@ void Worker::answer_done(Connection& connection, uint64_t request_id) {
   std::erase_if(connection.asks, [&](const Ask& ask) { return ask.request_id == request_id; });
 }
 
+/// The peer leaves: an answer that still comes finds nobody, and a name that is then granted goes
+/// back.
+void Worker::forget_asks(Connection& connection) {
+  for (const Ask& open : connection.asks) {
+    if (open.stage == Ask::Stage::verdict) --asks_open_;
+  }
+  connection.asks.clear();
+}
+
 void Worker::refuse(Connection& connection, const Ask& asked, rtmp::Refusal refusal,
                     std::string_view text) {
   count(asked.publish ? Counter::publishes_refused : Counter::plays_refused);
