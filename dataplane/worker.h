@@ -227,6 +227,7 @@ class Worker {
   Instant report_at_;
   Instant memory_logged_at_;
   Instant shed_at_;
+  Instant nothing_to_free_at_;
   bool accepting_ = true;
   bool stopping_ = false;
   bool stopped_ = false;

@@ -20,8 +20,9 @@ constexpr uint8_t video_chunk_stream = 7;
 // A backlog below this frees nothing worth a skip: a quarter second of 2 Mbit/s.
 constexpr uint64_t backlog_bytes_min = 64 * 1024;
 
-// How often other workers are asked to let go of frames: each ask costs them a look at all their
-// connections.
+// How often other workers are asked to let go of frames, and how long it is taken for granted that
+// there is nothing to let go of: each look goes over all streams and connections, and memory is
+// short at the rate of messages.
 constexpr uint64_t shed_interval_ns = 10 * ns_per_ms;
 
 rtmp::WireHeader wire_header(rtmp::MediaKind kind, uint32_t timestamp, uint32_t message_bytes) {
@@ -123,6 +124,7 @@ Frame* Worker::begin_frame(Stream& stream, const rtmp::WireHeader& header) {
 /// left to give up here; the other workers are asked too, because their subscribers hold frames of
 /// ours.
 bool Worker::free_memory() {
+  if (now_.since(nothing_to_free_at_) < shed_interval_ns) return false;
   for (size_t step = 0; step < streams_by_row_.size(); ++step) {
     gop_victim_ = (gop_victim_ + 1) % static_cast<uint32_t>(streams_by_row_.size());
     Stream* victim = streams_by_row_[gop_victim_];
@@ -148,7 +150,10 @@ bool Worker::shed_backlog() {
     longest = connection.get();
     bytes = connection->egress.waiting_bytes();
   }
-  if (longest == nullptr) return false;
+  if (longest == nullptr) {
+    nothing_to_free_at_ = now_;
+    return false;
+  }
   skip_to_keyframe(*longest);
   return true;
 }
