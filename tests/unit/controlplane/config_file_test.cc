@@ -1,0 +1,125 @@
+#include "controlplane/config_file.h"
+
+#include <gtest/gtest.h>
+
+#include "controlplane/state_dir.h"
+#include "tests/unit/controlplane/support.h"
+
+namespace penstock::controlplane {
+namespace {
+
+struct AddressCase {
+  std::string_view text;
+  bool valid;
+  std::string_view host;
+  bool loopback;
+};
+
+TEST(http_address, knows_addresses_and_what_is_loopback) {
+  const AddressCase cases[] = {
+      {"127.0.0.1:8935", true, "127.0.0.1", true},
+      {"[::1]:8935", true, "::1", true},
+      {"localhost:8935", true, "localhost", true},
+      {"127.9.9.9:1", true, "127.9.9.9", true},
+      {"0.0.0.0:8935", true, "0.0.0.0", false},
+      {":8935", true, "::", false},
+      {"[::]:8935", true, "::", false},
+      {"127.evil.example:8935", true, "127.evil.example", false},
+      {"127.0.0.1", false, "", false},
+      {"127.0.0.1:0", false, "", false},
+      {"127.0.0.1:65536", false, "", false},
+      {"::1:8935", false, "", false},
+      {"a b:8935", false, "", false},
+      {"", false, "", false},
+  };
+  for (const AddressCase& one : cases) {
+    const auto address = parse_http_address(one.text);
+    ASSERT_EQ(address.has_value(), one.valid) << one.text;
+    if (!one.valid) continue;
+    EXPECT_EQ(address->host, one.host);
+    EXPECT_EQ(address->loopback(), one.loopback) << one.text;
+  }
+}
+
+std::string problems_of(const TempDir& folder, const std::string& text) {
+  const auto settings = load_settings(folder.write("p.toml", text));
+  if (settings) return "";
+  std::string all;
+  for (const config::Problem& problem : settings.error()) all += problem.to_string() + "\n";
+  return all;
+}
+
+TEST(load_settings, wants_a_token_of_some_length_when_http_is_not_loopback) {
+  const TempDir folder;
+  const std::string open = "[control]\nhttp = \"0.0.0.0:23050\"\n";
+  EXPECT_NE(problems_of(folder, open).find("token_file"), std::string::npos);
+  const std::string with_token = open + "token_file = \"" + folder.file("token") + "\"\n";
+  EXPECT_NE(problems_of(folder, with_token).find("No such file"), std::string::npos);
+  folder.write("token", "short\n");
+  EXPECT_NE(problems_of(folder, with_token).find("shorter than 16"), std::string::npos);
+  folder.write("token", "0123456789 abcdef0123456789\n");
+  EXPECT_NE(problems_of(folder, with_token).find("ASCII"), std::string::npos);
+  folder.write("token", std::string(5'000, 'x'));
+  EXPECT_NE(problems_of(folder, with_token).find("larger"), std::string::npos);
+  folder.write("token", "0123456789abcdef\n");
+  EXPECT_EQ(problems_of(folder, with_token), "");
+  EXPECT_EQ(load_settings(folder.file("p.toml"))->token, "0123456789abcdef");
+}
+
+TEST(load_settings, names_the_file_that_cannot_be_read) {
+  EXPECT_NE(
+      load_settings("/nonexistent/penstock.toml").error().at(0).to_string().find("No such file"),
+      std::string::npos);
+  EXPECT_NE(load_settings("/tmp").error().at(0).to_string().find("directory"), std::string::npos);
+}
+
+TEST(load_settings, refuses_a_socket_path_that_the_kernel_cannot_hold) {
+  const TempDir folder;
+  EXPECT_NE(problems_of(folder, "[control]\nsocket = \"/tmp/" + std::string(110, 's') + "\"\n")
+                .find("107"),
+            std::string::npos);
+}
+
+TEST(load_settings, keys_are_in_the_form_of_the_region) {
+  const TempDir folder;
+  ASSERT_EQ(
+      problems_of(folder, "[admission]\npublish = \"keys\"\nkeys = [\"live/b\", \"live/a\"]\n"),
+      "");
+  EXPECT_EQ(load_settings(folder.file("p.toml"))->keys_text, "live/a\nlive/b\n");
+}
+
+TEST(changed_keys, names_every_key_that_differs) {
+  const config::Config from;
+  config::Config to;
+  EXPECT_TRUE(changed_keys(from, to).empty());
+  to.engine = "other";
+  to.workers = {3};
+  to.state_dir = "x";
+  to.rtmp = {{"::", 1, true}};
+  to.publish = control::AdmissionMode::keys;
+  to.keys = {"a/b"};
+  to.http = "127.0.0.1:1";
+  to.socket = "s";
+  to.token_file = "t";
+  to.log_format = config::LogFormat::json;
+  to.log_level = control::LogLevel::debug;
+  for (uint64_t& value : to.tunables) ++value;
+  EXPECT_EQ(changed_keys(from, to).size(), 11 + control::tunable_count);
+}
+
+TEST(state_dir, is_taken_by_one_process_at_a_time) {
+  const TempDir folder;
+  {
+    const auto first = StateDir::take(folder.file("deep/state"));
+    ASSERT_TRUE(first.has_value()) << first.error();
+    const auto second = StateDir::take(folder.file("deep/state"));
+    ASSERT_FALSE(second.has_value());
+    EXPECT_NE(second.error().find("process " + std::to_string(::getpid())), std::string::npos)
+        << second.error();
+  }
+  EXPECT_TRUE(StateDir::take(folder.file("deep/state")).has_value());
+  EXPECT_NE(StateDir::take("/proc/nothing").error().find("state_dir"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::controlplane
