@@ -15,12 +15,21 @@ namespace penstock::config {
 
 enum class LogFormat : uint8_t { text, json };
 
-/// "127.0.0.1:1935", "[::1]:1935", "0.0.0.0:1935", ":1935" (both families); port 0 is refused.
+/// "127.0.0.1:1935", "[::1]:1935", "0.0.0.0:1935"; port 0 is refused. ":1935" stands for two of
+/// them, one of each family.
 struct ListenAddress {
-  std::string host;
+  std::string host;  // an address in numbers, without brackets
   uint16_t port = 0;
   bool ipv6 = false;
+  bool operator==(const ListenAddress&) const = default;
 };
+
+// More would be a mistake: a process serves one service on a few addresses of one machine.
+constexpr size_t listen_addresses_max = 64;
+// Cores beyond are none that a Linux scheduler mask of the usual size (CPU_SETSIZE) can name.
+constexpr uint32_t core_max = 1023;
+// What fits into the address of a Unix socket (sun_path, 108 bytes with its zero).
+constexpr size_t socket_path_bytes_max = 107;
 
 struct Config {
   std::string engine = "uring";
@@ -35,6 +44,7 @@ struct Config {
   LogFormat log_format = LogFormat::text;
   control::LogLevel log_level = control::LogLevel::info;
   control::TunableValues tunables = control::tunable_defaults();
+  bool operator==(const Config&) const = default;
 };
 
 /// One thing that is wrong, at one place: "penstock.toml:7: limits.gop_bytes: -1 is out of range;
@@ -48,7 +58,8 @@ struct Problem {
   }
 };
 
-/// Reports every problem of the file, not only the first.
+/// Reports every problem of the file, in the order of its lines; only what does not read as TOML
+/// ends the look at once.
 [[nodiscard]] std::expected<Config, std::vector<Problem>> parse(std::string_view text,
                                                                 std::string_view file);
 

@@ -1,0 +1,100 @@
+#include "src/config/address.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace penstock::config {
+namespace {
+
+// All of `text` as a number. No sign, no blank; no leading zero where `base` is 10, because some
+// programs read those as octal.
+std::optional<uint32_t> parse_number(std::string_view text, int base, uint32_t max) {
+  if (text.empty() || text.size() > 5) return std::nullopt;
+  if (base == 10 && text.size() > 1 && text[0] == '0') return std::nullopt;
+  uint32_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, status] = std::from_chars(text.data(), end, value, base);
+  if (status != std::errc{} || at != end || value > max || text[0] == '-') return std::nullopt;
+  return value;
+}
+
+bool parse_ipv4(std::string_view text, uint8_t* bytes) {
+  for (int i = 0; i < 4; ++i) {
+    const size_t end = i < 3 ? text.find('.') : text.size();
+    if (end == std::string_view::npos) return false;
+    const std::optional<uint32_t> byte = parse_number(text.substr(0, end), 10, 255);
+    if (!byte) return false;
+    bytes[i] = static_cast<uint8_t>(*byte);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return text.empty();
+}
+
+// Groups between colons, the last two perhaps as IPv4. How many bytes, or nothing.
+std::optional<size_t> parse_groups(std::string_view text, std::array<uint8_t, 16>& bytes) {
+  size_t used = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(':'), text.size());
+    const std::string_view group = text.substr(0, end);
+    if (end == text.size() && group.find('.') != std::string_view::npos) {
+      if (used + 4 > bytes.size() || !parse_ipv4(group, bytes.data() + used)) return std::nullopt;
+      return used + 4;
+    }
+    const std::optional<uint32_t> value =
+        group.size() <= 4 ? parse_number(group, 16, 0xFFFF) : std::nullopt;
+    if (!value || used + 2 > bytes.size() || end + 1 == text.size()) return std::nullopt;
+    bytes[used++] = static_cast<uint8_t>(*value >> 8);
+    bytes[used++] = static_cast<uint8_t>(*value);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return used;
+}
+
+// RFC 4291, 2.2, without zones: a listener has no use for link-local addresses.
+bool parse_ipv6(std::string_view text, std::array<uint8_t, 16>& bytes) {
+  bytes = {};
+  const size_t gap = text.find("::");
+  if (gap == std::string_view::npos) {
+    const std::optional<size_t> used = parse_groups(text, bytes);
+    return used == bytes.size();
+  }
+  std::array<uint8_t, 16> tail{};
+  const std::string_view before = text.substr(0, gap);
+  if (before.find('.') != std::string_view::npos) return false;
+  const std::optional<size_t> head_bytes = parse_groups(before, bytes);
+  const std::optional<size_t> tail_bytes = parse_groups(text.substr(gap + 2), tail);
+  // The gap stands for one group at least.
+  if (!head_bytes || !tail_bytes || *head_bytes + *tail_bytes > bytes.size() - 2) return false;
+  std::copy_n(tail.begin(), *tail_bytes, bytes.end() - static_cast<ptrdiff_t>(*tail_bytes));
+  return true;
+}
+
+}  // namespace
+
+bool Address::loopback() const {
+  if (host.empty()) return false;
+  if (!ipv6) return bytes[0] == 127;
+  constexpr std::array<uint8_t, 16> one = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return bytes == one;
+}
+
+std::optional<Address> parse_address(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const std::optional<uint32_t> port = parse_number(text.substr(colon + 1), 10, 65'535);
+  if (!port || *port == 0) return std::nullopt;
+  Address address;
+  address.port = static_cast<uint16_t>(*port);
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']') && host.size() > 2) {
+    host = host.substr(1, host.size() - 2);
+    address.ipv6 = true;
+    if (!parse_ipv6(host, address.bytes)) return std::nullopt;
+  } else if (!host.empty() && !parse_ipv4(host, address.bytes.data())) {
+    return std::nullopt;
+  }
+  address.host = host;
+  return address;
+}
+
+}  // namespace penstock::config

@@ -1,0 +1,120 @@
+#include "penstock/config/config.h"
+
+namespace penstock::config {
+namespace {
+
+// A TOML basic string: what is not to be there as it is, is escaped (TOML 1.0, "String").
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte == 0x7F) {
+      constexpr std::string_view digits = "0123456789ABCDEF";
+      out += "\\u00";
+      out += digits[byte >> 4];
+      out += digits[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string_view level_name(control::LogLevel level) {
+  switch (level) {
+    case control::LogLevel::trace:
+      return "trace";
+    case control::LogLevel::debug:
+      return "debug";
+    case control::LogLevel::info:
+      return "info";
+    case control::LogLevel::warning:
+      return "warning";
+    case control::LogLevel::error:
+      return "error";
+  }
+  return "info";
+}
+
+void line(std::string& out, std::string_view key, std::string_view value) {
+  out += key;
+  out += " = ";
+  out += value;
+  out += '\n';
+}
+
+void section(std::string& out, std::string_view name) {
+  if (!out.empty()) out += '\n';
+  out += '[';
+  out += name;
+  out += "]\n";
+}
+
+// Those of the tunables whose keys are in this section.
+void tunables_of(std::string& out, std::string_view name, const control::TunableValues& values) {
+  for (size_t i = 0; i < control::tunable_count; ++i) {
+    const std::string_view key = control::tunable_table[i].key;
+    const size_t point = key.find('.');
+    if (key.substr(0, point) == name) line(out, key.substr(point + 1), std::to_string(values[i]));
+  }
+}
+
+std::string workers_text(const std::vector<uint32_t>& workers) {
+  std::string text;
+  for (const uint32_t core : workers) text += (text.empty() ? "" : ", ") + std::to_string(core);
+  return "[" + text + "]";
+}
+
+std::string addresses_text(const std::vector<ListenAddress>& addresses) {
+  std::string text;
+  for (const ListenAddress& address : addresses) {
+    text += (text.empty() ? "" : ", ") + quoted(to_string(address));
+  }
+  return "[" + text + "]";
+}
+
+// One a line: lists of keys are long, and are compared line by line.
+std::string keys_text(const std::vector<std::string>& keys) {
+  std::string text;
+  for (const std::string& key : keys) text += "\n  " + quoted(key) + ",";
+  return "[" + text + (keys.empty() ? "]" : "\n]");
+}
+
+}  // namespace
+
+std::string render(const Config& config) {
+  std::string out;
+  section(out, "dataplane");
+  line(out, "engine", quoted(config.engine));
+  line(out, "workers", workers_text(config.workers));
+  line(out, "state_dir", quoted(config.state_dir));
+  tunables_of(out, "dataplane", config.tunables);
+  section(out, "listen");
+  line(out, "rtmp", addresses_text(config.rtmp));
+  section(out, "admission");
+  line(out, "publish", config.publish == control::AdmissionMode::keys ? "\"keys\"" : "\"open\"");
+  line(out, "keys", keys_text(config.keys));
+  tunables_of(out, "admission", config.tunables);
+  section(out, "limits");
+  tunables_of(out, "limits", config.tunables);
+  section(out, "liveness");
+  tunables_of(out, "liveness", config.tunables);
+  section(out, "control");
+  line(out, "http", quoted(config.http));
+  if (!config.socket.empty()) line(out, "socket", quoted(config.socket));
+  if (!config.token_file.empty()) line(out, "token_file", quoted(config.token_file));
+  section(out, "log");
+  line(out, "format", config.log_format == LogFormat::json ? "\"json\"" : "\"text\"");
+  line(out, "level", quoted(level_name(config.log_level)));
+  return out;
+}
+
+std::string to_string(const ListenAddress& address) {
+  const std::string port = ":" + std::to_string(address.port);
+  return address.ipv6 ? "[" + address.host + "]" + port : address.host + port;
+}
+
+}  // namespace penstock::config

@@ -1,0 +1,91 @@
+#include "src/config/address.h"
+
+#include <gtest/gtest.h>
+
+namespace penstock::config {
+namespace {
+
+TEST(Address, good_ones) {
+  const struct {
+    const char* text;
+    const char* host;
+    uint16_t port;
+    bool ipv6;
+    bool loopback;
+  } cases[] = {
+      {"127.0.0.1:1935", "127.0.0.1", 1935, false, true},
+      {"0.0.0.0:1", "0.0.0.0", 1, false, false},
+      {"255.255.255.255:65535", "255.255.255.255", 65535, false, false},
+      {":1935", "", 1935, false, false},
+      {"[::1]:1935", "::1", 1935, true, true},
+      {"[0:0:0:0:0:0:0:1]:1", "0:0:0:0:0:0:0:1", 1, true, true},
+      {"[::]:1", "::", 1, true, false},
+      {"[1::]:1", "1::", 1, true, false},
+      {"[fe80::a:b]:1", "fe80::a:b", 1, true, false},
+      {"[1:2:3:4:5:6:7:8]:1", "1:2:3:4:5:6:7:8", 1, true, false},
+      {"[1:2:3::5:6:7:8]:1", "1:2:3::5:6:7:8", 1, true, false},
+      {"[::ffff:127.0.0.1]:1", "::ffff:127.0.0.1", 1, true, false},
+      {"[64:ff9b::1.2.3.4]:1", "64:ff9b::1.2.3.4", 1, true, false},
+  };
+  for (const auto& c : cases) {
+    const auto address = parse_address(c.text);
+    ASSERT_TRUE(address) << c.text;
+    EXPECT_EQ(address->host, c.host);
+    EXPECT_EQ(address->port, c.port);
+    EXPECT_EQ(address->ipv6, c.ipv6) << c.text;
+    EXPECT_EQ(address->loopback(), c.loopback) << c.text;
+  }
+}
+
+TEST(Address, bad_ones) {
+  for (const char* text : {"",
+                           ":",
+                           "127.0.0.1",
+                           "127.0.0.1:",
+                           "127.0.0.1:0",
+                           "127.0.0.1:65536",
+                           "127.0.0.1:+1",
+                           "127.0.0.1:-1",
+                           "127.0.0.1: 1",
+                           "127.0.0.1:01",
+                           "127.0.0.1:1x",
+                           "127.0.0:1",
+                           "127.0.0.1.1:1",
+                           "127.0.0.256:1",
+                           "127.0.0.01:1",
+                           "127..0.1:1",
+                           "127.0.0.-1:1",
+                           "localhost:1",
+                           "::1:1",
+                           "[]:1",
+                           "[:]:1",
+                           "[:::]:1",
+                           "[1::2::3]:1",
+                           "[1:2:3:4:5:6:7]:1",
+                           "[1:2:3:4:5:6:7:8:9]:1",
+                           "[1:2:3:4:5:6:7::8]:x",
+                           "[1:2:3:4::5:6:7:8]:1",
+                           "[12345::]:1",
+                           "[g::]:1",
+                           "[::1%lo]:1",
+                           "[::1:]:1",
+                           "[:1::]:1",
+                           "[::1.2.3]:1",
+                           "[1.2.3.4::]:1",
+                           "[::1.2.3.4:5]:1",
+                           "[::1",
+                           "::1]:1",
+                           "[127.0.0.1]:1"}) {
+    EXPECT_FALSE(parse_address(text)) << text;
+  }
+}
+
+TEST(Address, texts_of_one_address_have_the_same_bytes) {
+  EXPECT_EQ(parse_address("[::1]:1")->bytes, parse_address("[0:0::0:0001]:1")->bytes);
+  EXPECT_EQ(parse_address("[::102:304]:1")->bytes, parse_address("[::1.2.3.4]:1")->bytes);
+  EXPECT_EQ(parse_address("[AB::]:1")->bytes, parse_address("[ab::]:1")->bytes);
+  EXPECT_NE(parse_address("[ab::]:1")->bytes, parse_address("[::ab]:1")->bytes);
+}
+
+}  // namespace
+}  // namespace penstock::config

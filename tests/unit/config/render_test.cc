@@ -1,0 +1,51 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "penstock/config/config.h"
+
+namespace penstock::config {
+namespace {
+
+void expect_round_trip(const Config& config) {
+  const std::string text = render(config);
+  const auto again = parse(text, "rendered");
+  ASSERT_TRUE(again) << again.error()[0].to_string() << "\n" << text;
+  EXPECT_EQ(*again, config) << text;
+  EXPECT_EQ(render(*again), text);
+}
+
+TEST(ConfigRender, defaults_come_back) { expect_round_trip(*parse("", "p.toml")); }
+
+TEST(ConfigRender, everything_comes_back) {
+  Config config = *parse("", "p.toml");
+  config.workers = {5, 0, 1023};
+  config.state_dir = "a \"quoted\" \\ path # = [x] \xC3\xA9";
+  config.rtmp = {{"0.0.0.0", 1935, false}, {"::", 1935, true}, {"fe80::1", 65535, true}};
+  config.publish = control::AdmissionMode::keys;
+  config.keys = {"live/'\"\\", "live/a", "live/b"};
+  config.http = "[::]:80";
+  config.socket = "/run/x";
+  config.token_file = "/etc/\xE4\xB8\xAD";
+  config.log_format = LogFormat::json;
+  config.log_level = control::LogLevel::trace;
+  for (size_t i = 0; i < control::tunable_count; ++i)
+    config.tunables[i] = control::tunable_table[i].max;
+  expect_round_trip(config);
+}
+
+TEST(ConfigRender, every_tunable_is_there) {
+  const std::string text = render(Config{});
+  for (const control::TunableInfo& info : control::tunable_table) {
+    const std::string name{info.key.substr(info.key.find('.') + 1)};
+    EXPECT_THAT(text,
+                testing::HasSubstr("\n" + name + " = " + std::to_string(info.fallback) + "\n"));
+  }
+}
+
+TEST(ConfigRender, addresses_read_as_they_are_written) {
+  EXPECT_EQ(to_string(ListenAddress{"127.0.0.1", 1935, false}), "127.0.0.1:1935");
+  EXPECT_EQ(to_string(ListenAddress{"::1", 1935, true}), "[::1]:1935");
+}
+
+}  // namespace
+}  // namespace penstock::config
