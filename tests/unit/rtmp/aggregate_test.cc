@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/rtmp/support.h"
+#include "tests/unit/rtmp/vectors.h"
 
 namespace penstock::rtmp {
 namespace {

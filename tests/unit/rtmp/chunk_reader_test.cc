@@ -4,6 +4,7 @@
 
 #include "tests/unit/rtmp/chunk_collector.h"
 #include "tests/unit/rtmp/support.h"
+#include "tests/unit/rtmp/vectors.h"
 
 namespace penstock::rtmp {
 namespace {

@@ -5,6 +5,7 @@
 #include "penstock/amf/amf0.h"
 #include "penstock/rtmp/message.h"
 #include "tests/unit/rtmp/session_probe.h"
+#include "tests/unit/rtmp/vectors.h"
 
 namespace penstock::rtmp {
 namespace {
@@ -22,14 +23,16 @@ TEST(Command, every_command_of_the_vectors_parses) {
   size_t commands = 0;
   for (const auto& one : test::load_vectors("amf0.json", "commands")) {
     SCOPED_TRACE(one["name"].get<std::string>());
-    if (one["decoded"][1].is_string()) continue;  // a data message
+    auto decoded = one["decoded"];
+    if (decoded[0] == "@setDataFrame") continue;  // a data message
+    if (decoded[0] == "(00)") decoded.erase(0);
     const test::Octets body = test::from_hex(one["hex"].get<std::string>());
     const uint8_t type = body[0] == 0 ? message_type::command_amf3 : message_type::command;
     const auto command = parse_command(type, body);
     ASSERT_TRUE(command);
-    EXPECT_EQ(command->name, one["decoded"][0].get<std::string>());
-    EXPECT_EQ(command->transaction, one["decoded"][1].get<double>());
-    EXPECT_EQ(command->arguments.size(), one["decoded"].size() - 2);
+    EXPECT_EQ(command->name, decoded[0].get<std::string>());
+    EXPECT_EQ(command->transaction, decoded[1].get<double>());
+    EXPECT_EQ(command->arguments.size(), decoded.size() - 2);
     ++commands;
   }
   EXPECT_EQ(commands, 14u);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/rtmp/session_probe.h"
+#include "tests/unit/rtmp/vectors.h"
 
 namespace penstock::rtmp {
 namespace {

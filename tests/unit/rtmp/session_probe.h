@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -168,8 +169,9 @@ class SessionProbe {
   Instant now = start;
   rtmp::Session session;
   size_t run_bytes = SIZE_MAX;
-  uint32_t chunk_bytes = 128;   // of the peer
-  bool pause_at_asked = false;  // stop pulling at PublishAsked
+  uint32_t chunk_bytes = 128;            // of the peer
+  bool pause_at_asked = false;           // stop pulling at PublishAsked
+  std::optional<rtmp::Refusal> answers;  // given at once to every question
   std::vector<std::string> events;
   std::vector<Media> media;
   std::vector<Octets> data;
@@ -185,6 +187,7 @@ class SessionProbe {
       }
       if (std::holds_alternative<rtmp::NeedInput>(*event)) return true;
       std::visit([this](const auto& one) { on(one); }, *event);
+      if (answers) answer(*event);
       if (pause_at_asked && std::holds_alternative<rtmp::PublishAsked>(*event)) return true;
     }
   }
@@ -192,6 +195,16 @@ class SessionProbe {
  private:
   static std::string number(uint64_t value) { return std::to_string(value); }
   static std::string text(std::string_view view) { return std::string(view); }
+
+  void answer(const rtmp::Event& event) {
+    const rtmp::Verdict verdict{.refusal = *answers, .text = "asked and answered"};
+    if (const auto* publish = std::get_if<rtmp::PublishAsked>(&event)) {
+      session.answer_publish(publish->message_stream_id, verdict, now);
+    }
+    if (const auto* play = std::get_if<rtmp::PlayAsked>(&event)) {
+      session.answer_play(play->message_stream_id, verdict);
+    }
+  }
 
   void on(const rtmp::NeedInput&) {}
   void on(const rtmp::HandshakeDone& e) {

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,12 +35,6 @@ inline std::string to_hex(Bytes bytes) {
     hex += "0123456789abcdef"[byte & 15];
   }
   return hex;
-}
-
-/// A part of a vector file, by value: it may stand in the head of a loop.
-inline nlohmann::json load_vectors(const std::string& file, const std::string& part) {
-  std::ifstream stream(std::string(VECTORS_DIR) + "/" + file);
-  return nlohmann::json::parse(stream).at(part);
 }
 
 inline Octets octets(Bytes bytes) { return {bytes.begin(), bytes.end()}; }
