@@ -160,6 +160,8 @@ socket = "{self.socket_path}"
     def kill_dataplane(self):
         self.expected_codes[self.dataplane.pid] = -signal.SIGKILL
         self.dataplane.end(signal.SIGKILL)
+        # The kernel takes io_uring's listeners down a moment after the process: nobody may take them for the next one.
+        wait_for(lambda: not self.accepts(), what="the port is free")
 
     def kill_control(self):
         self.expected_codes[self.control.pid] = -signal.SIGKILL

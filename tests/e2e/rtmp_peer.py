@@ -28,6 +28,8 @@ def amf_encode(value):
         for key, item in value.items():
             out += struct.pack(">H", len(key)) + key.encode() + amf_encode(item)
         return out + b"\x00\x00\x09"
+    if isinstance(value, list):
+        return b"\x0a" + struct.pack(">I", len(value)) + b"".join(amf_encode(item) for item in value)
     raise TypeError(value)
 
 
@@ -236,10 +238,11 @@ class RtmpPeer:
             self.send_message(kind, body, stream_id, timestamp, chunk_stream_id={AUDIO: 4, VIDEO: 6}.get(kind, 5))
 
     def read_media(self):
-        """The next audio, video or data message; ConnectionError or TimeoutError when there is none."""
+        """The next audio, video or metadata message; ConnectionError or TimeoutError when there is none. |RtmpSampleAccess and
+        data statuses, which every player gets before media, are left out."""
         while True:
             message = self.read_message()
-            if message.type in (AUDIO, VIDEO, DATA):
+            if message.type in (AUDIO, VIDEO) or (message.type == DATA and b"onMetaData" in message.body):
                 return message
 
 

@@ -90,8 +90,6 @@ def test_connections_kick_and_trace(live):
         assert live.cli("connection", "show", number).code == 0
         traced = live.cli("connection", "trace", number)
         assert traced.code == 0, traced.err
-        peer.create_stream()
-        wait_for(lambda: "createStream" in live.dataplane.output(), what="a traced message in the log")
         assert live.cli("connection", "trace", number, "--off").code == 0
         kicked = live.cli("connection", "kick", number)
         assert kicked.code == 0 and number in kicked.out
@@ -99,6 +97,20 @@ def test_connections_kick_and_trace(live):
             while True:
                 peer.read_message()
     wait_for(lambda: all(r["connection_id"] != number for r in live.connections()), what="the row is gone")
+
+
+def test_trace_logs_the_messages_of_one_connection_until_it_is_off(live):
+    number = live.stream("live/cam1")["connection_id"]
+    traced = live.cli("connection", "trace", number)
+    assert traced.code == 0 and "on" in traced.out
+    log = live.dataplane.output
+    lines = lambda: [line for line in log().splitlines() if f"connection={number}" in line and "video" in line]
+    wait_for(lambda: len(lines()) > 3, what="traced messages in the log")
+    assert live.cli("connection", "trace", number, "--off").code == 0
+    time.sleep(0.3)
+    count = len(lines())
+    time.sleep(0.5)
+    assert len(lines()) == count, "it stopped"
 
 
 def test_workers(live):

@@ -64,13 +64,13 @@ def test_http_beyond_loopback_wants_a_token(make_penstock):
     refused = penstock.cli("config", "check", penstock.config_path)
     assert refused.code == 1 and "token" in refused.err
     token = penstock.folder / "token"
-    token.write_text("open-sesame\n")
+    token.write_text("open-sesame-0123456789\n")
     token.chmod(0o600)
     penstock.config_path.write_text(text.replace("[control]\n", f'[control]\ntoken_file = "{token}"\n'))
     penstock.start()
     assert penstock.http("/api/v1/status")[0] == 401
     assert penstock.http("/api/v1/status", headers={"Authorization": "Bearer wrong"})[0] == 401
-    assert penstock.http("/api/v1/status", headers={"Authorization": "Bearer open-sesame"})[0] == 200
+    assert penstock.http("/api/v1/status", headers={"Authorization": "Bearer open-sesame-0123456789"})[0] == 200
     assert penstock.cli("status").code == 0, "the socket needs none"
     for log in penstock.folder.glob("*.log"):
-        assert "open-sesame" not in log.read_text()
+        assert "open-sesame-0123456789" not in log.read_text()

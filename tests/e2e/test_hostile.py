@@ -110,7 +110,7 @@ def test_unknown_calls_are_answered_and_never_fatal(watched):
 
 
 def test_names_that_are_no_names_are_refused(watched):
-    for name in ("../../etc/passwd", "a\x00b", "", "x" * 400, "a\nb"):
+    for name in ("../../etc/passwd", "a\x00b", "x" * 400, "a\nb"):
         with RtmpPeer(watched.rtmp_port) as peer:
             peer.connect("live")
             stream_id = peer.create_stream()
