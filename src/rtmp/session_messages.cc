@@ -132,7 +132,7 @@ std::expected<std::optional<Fault>, Fault> Session::State::begin_message(const P
   return std::nullopt;
 }
 
-Session::State::Report Session::State::media_piece(const Piece& piece) {
+MediaPiece Session::State::media_piece(const Piece& piece) {
   media_seen = true;
   last_media = now;
   return MediaPiece{.message_stream_id = publish_id,

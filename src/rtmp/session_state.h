@@ -54,7 +54,7 @@ struct Session::State {
   void feed(Bytes input, Instant at);
   std::expected<Event, Fault> next();
   Report handshake_step();
-  Report piece_step();
+  Report held_step();
   void queue(Event event);
   [[nodiscard]] std::optional<Fault> due_fault() const;
   [[nodiscard]] Instant deadline() const;
@@ -64,7 +64,7 @@ struct Session::State {
   Report on_piece(const Piece& piece);
   std::expected<void, Fault> count_message();
   std::expected<std::optional<Fault>, Fault> begin_message(const Piece& piece);
-  Report media_piece(const Piece& piece);
+  MediaPiece media_piece(const Piece& piece);
   Report assemble(uint8_t slot, const Piece& piece);
   Report aggregate_step();
   Report on_message(uint8_t type, uint32_t message_stream_id, uint32_t timestamp, Bytes body);
