@@ -111,6 +111,10 @@ bool HttpAddress::loopback() const {
   return host == "localhost" || host == "::1";
 }
 
+std::string problem_line(const config::Problem& problem) {
+  return problem.line == 0 ? problem.file + ": " + problem.text : problem.to_string();
+}
+
 std::optional<HttpAddress> parse_http_address(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;

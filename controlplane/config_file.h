@@ -33,6 +33,9 @@ struct Settings {
 
 using Problems = std::vector<config::Problem>;
 
+/// As Problem::to_string(), but without a line where there is none (line 0: the file as a whole).
+[[nodiscard]] std::string problem_line(const config::Problem& problem);
+
 /// All that is wrong with the file, never only the first.
 [[nodiscard]] std::expected<Settings, Problems> load_settings(const std::string& file);
 

@@ -99,7 +99,7 @@ void steer_until_told(Parts& parts, Steering& steering, int signals) {
 int run(const std::string& config_file) {
   auto settings = load_settings(config_file);
   if (!settings) {
-    for (const config::Problem& problem : settings.error()) failed(problem.to_string());
+    for (const config::Problem& problem : settings.error()) failed(problem_line(problem));
     return failed("the configuration has errors; nothing was started");
   }
   const auto state = StateDir::take(settings->config.state_dir);

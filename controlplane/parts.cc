@@ -75,7 +75,7 @@ std::expected<Reloaded, Problems> reload(Parts& parts) {
   if (!settings) {
     for (const config::Problem& problem : settings.error()) {
       parts.log.write(control::LogLevel::error, "configuration refused",
-                      {{"problem", problem.to_string()}});
+                      {{"problem", problem_line(problem)}});
     }
     return std::unexpected(std::move(settings.error()));
   }

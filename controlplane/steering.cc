@@ -20,10 +20,10 @@ constexpr uint64_t mirror_every_ns = 250 * ns_per_ms;
 constexpr uint64_t reconcile_every_ns = ns_per_s;
 
 // A publisher waits for its verdict, and the next ones come together (a site that reconnects): 2 ms
-// while they do. Without any for a second, 5 ms: 200 looks of some microseconds per second are a
-// thousandth of a core.
+// while they do. Without any for a second, 10 ms: a hundred looks per second are a quarter of a
+// percent of a core.
 constexpr uint32_t wait_busy_ms = 2;
-constexpr uint32_t wait_idle_ms = 5;
+constexpr uint32_t wait_idle_ms = 10;
 constexpr uint64_t busy_for_ns = ns_per_s;
 constexpr uint32_t wait_detached_ms = 20;
 
