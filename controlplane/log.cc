@@ -57,7 +57,8 @@ std::string log_line(config::LogFormat format, std::string_view event,
   if (format == config::LogFormat::json) {
     std::string line = "\"event\":" + json_text(event);
     for (const LogField& field : fields) {
-      line += "," + json_text(field.key) + ":" + (field.number_ ? field.value : json_text(field.value));
+      line +=
+          "," + json_text(field.key) + ":" + (field.number_ ? field.value : json_text(field.value));
     }
     return line;
   }
