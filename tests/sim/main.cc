@@ -11,6 +11,9 @@
 // sim --seed N [--trace]          one run; says what it is made of
 // sim --seconds S [--first N]     seeds from N on for so long
 // sim --seeds COUNT [--first N]   so many seeds
+// There only when a sanitizer is.
+extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
+
 namespace {
 
 double seconds_now() {
@@ -85,8 +88,18 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  // abort() of an assert raises SIGABRT: the line that replays the run comes out with it.
-  std::signal(SIGABRT, [](int) { tell_replay(); });
+  // However the process ends, the line that replays the run comes out with it.
+  const auto tell_and_end = [](int number) {
+    tell_replay();
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  };
+  if (__sanitizer_set_death_callback != nullptr) {
+    __sanitizer_set_death_callback(tell_replay);
+  } else {
+    std::signal(SIGSEGV, tell_and_end);
+  }
+  std::signal(SIGABRT, tell_and_end);
   const double until = seconds_now() + seconds;
   uint64_t done = 0;
   uint64_t media_checked = 0;

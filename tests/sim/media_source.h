@@ -39,7 +39,7 @@ class MediaSource {
   [[nodiscard]] MediaMessage make(uint32_t number) const;
   [[nodiscard]] MediaKindSent kind(uint32_t number) const { return kinds_[number].kind; }
   [[nodiscard]] bool key(uint32_t number) const { return kinds_[number].key; }
-  [[nodiscard]] uint32_t gap_to_next_ms() const { return 10; }
+  [[nodiscard]] bool has_video() const { return with_video_; }
 
   static bool read_mark(uint8_t type, Bytes body, MediaMark& mark);
 

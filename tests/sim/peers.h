@@ -17,6 +17,7 @@ namespace penstock::sim {
 struct Oracle {
   std::map<uint32_t, std::unique_ptr<MediaSource>> sources;
   std::map<uint32_t, std::string> names;
+  std::set<std::string> tainted;  // names under which garbage went out: it may look like media
   std::vector<std::string> failures;
   bool trace = false;
 
@@ -110,8 +111,8 @@ class SimPlayer final : public RtmpPeer {
 
   void leave() override { leaving_ = true; }
   [[nodiscard]] PlayerSpeed speed() const { return speed_; }
-  /// Numbers of the first and last video (or audio, where there is no video) got of a source, and
-  /// how many.
+  /// What was got of a source, from the first keyframe on (from the first sound where there is no
+  /// video).
   struct Got {
     uint32_t first = 0;
     uint32_t last = 0;

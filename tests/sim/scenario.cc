@@ -199,6 +199,7 @@ uint64_t Scenario::step_ns() {
 void Scenario::turn(WorkerId worker) {
   workers_[worker]->wait(network_.now());
   workers_[worker]->tick(network_.now());
+  if (trace_) drain_logs();
 }
 
 void Scenario::step() {
@@ -214,7 +215,7 @@ void Scenario::step() {
       stalled_until_[worker] = network_.now().after_ms(prng_.below(3000));
     if (network_.now() >= stalled_until_[worker]) turn(worker);
   }
-  if (steps_ % 64 == 0) drain_logs();
+  if (trace_ || steps_ % 64 == 0) drain_logs();
 }
 
 void Scenario::drain_logs() {
@@ -236,7 +237,9 @@ void Scenario::drain_logs() {
 
 bool Scenario::all_gone() const {
   return std::ranges::all_of(workers_,
-                             [](const auto& worker) { return worker->connections() == 0; });
+                             [](const auto& worker) { return worker->connections() == 0; }) &&
+         std::ranges::all_of(engines_,
+                             [](const auto& engine) { return engine->connections_open() == 0; });
 }
 
 uint64_t Scenario::counted(Counter counter) const {

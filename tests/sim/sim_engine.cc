@@ -247,8 +247,8 @@ bool SimEngine::set_accepting(bool on) {
 }
 
 size_t SimEngine::connections_open() const {
-  return static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(),
-                                           [](const Connection& c) { return c.in_use; }));
+  const auto open = std::ranges::count_if(connections_, &Connection::in_use);
+  return static_cast<size_t>(open) + offered_.size();
 }
 
 size_t SimEngine::bytes_queued() const {

@@ -40,6 +40,7 @@ class SimEngine final : public engine::Engine {
   /// As if the host had no descriptor left: offered connections wait.
   void set_descriptors_dry(bool dry) { descriptors_dry_ = dry; }
 
+  /// Accepted and not reported closed, or still to be accepted.
   [[nodiscard]] size_t connections_open() const;
   /// Bytes that some connection's owner still has to keep.
   [[nodiscard]] size_t bytes_queued() const;
