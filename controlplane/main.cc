@@ -81,7 +81,7 @@ bool take_signals(Parts& parts, int signals) {
   signalfd_siginfo signal{};
   while (::read(signals, &signal, sizeof signal) == sizeof signal) {
     if (signal.ssi_signo != SIGHUP) return false;
-    if (reload(parts)) push(parts);
+    if (reload(parts)) push(parts, {});
   }
   return true;
 }

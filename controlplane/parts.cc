@@ -2,16 +2,12 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <chrono>
 #include <utility>
 
 #include "controlplane/clock.h"
 
 namespace penstock::controlplane {
 namespace {
-
-// A worker looks at its orders when it is rung, and else every 100 ms.
-constexpr std::chrono::milliseconds apply_patience{400};
 
 // Above this share of a limit an operator should hear of it: time to act before peers are refused.
 constexpr uint64_t near_limit_percent = 90;
@@ -61,13 +57,13 @@ Parts::Parts(const Settings& settings, std::string history_path)
 
 std::string_view software_version() { return PENSTOCK_VERSION; }
 
-Pushed push(Parts& parts) {
+Pushed push(Parts& parts, std::chrono::milliseconds patience) {
   parts.log.set_level(parts.reconciler.log_level());
   const auto attachment = parts.link.current();
   if (!attachment) return {parts.reconciler.wanted_epoch(), false};
   parts.reconciler.reconcile(*attachment);
   const uint64_t epoch = parts.reconciler.wanted_epoch();
-  return {epoch, wait_applied(*attachment, epoch, apply_patience)};
+  return {epoch, wait_applied(*attachment, epoch, patience)};
 }
 
 std::expected<Reloaded, Problems> reload(Parts& parts) {
