@@ -50,7 +50,7 @@ TEST(Tag, legacy_vectors_read_as_stated) {
       EXPECT_EQ(info.sequence_header, packet_type == 0);
       EXPECT_EQ(info.config, packet_type == 0);
       if (fields.contains("frame")) {
-        EXPECT_EQ(to_hex(own), fields["frame"]);
+        EXPECT_EQ(to_hex(own), fields["frame"].get<std::string>());
       }
       continue;
     }
@@ -63,7 +63,7 @@ TEST(Tag, legacy_vectors_read_as_stated) {
     EXPECT_EQ(info.key, fields["frameType"] == 1 && packet_type == 1);
     EXPECT_EQ(info.composition_ms, fields.value("compositionTime", 0));
     if (fields.contains("nalus")) {
-      EXPECT_EQ(to_hex(own.subspan(4)), fields["nalus"][0]);
+      EXPECT_EQ(to_hex(own.subspan(4)), fields["nalus"][0].get<std::string>());
     }
   }
 }
@@ -101,7 +101,7 @@ TEST(Tag, enhanced_vectors_read_as_stated) {
       EXPECT_TRUE(own.starts_with(first["data"].get<std::string>())) << own;
     }
     if (kind == Kind::video && first.contains("config")) {
-      EXPECT_EQ(own, first["config"]);
+      EXPECT_EQ(own, first["config"].get<std::string>());
     }
   }
 }
@@ -118,7 +118,7 @@ TEST(Tag, track_reader_takes_the_vectors_apart) {
       EXPECT_EQ(track->track, expected["id"]);
       EXPECT_EQ(track->codec, codec_of_fourcc(number_of(expected["fourCc"])));
       EXPECT_EQ(track->composition_ms, expected.value("cts", 0));
-      EXPECT_EQ(to_hex(track->body), expected["data"]);
+      EXPECT_EQ(to_hex(track->body), expected["data"].get<std::string>());
     }
     EXPECT_FALSE(reader.next());
     EXPECT_FALSE(reader.malformed());
