@@ -37,9 +37,12 @@ struct Pushed {
   bool applied = false;  // every worker runs with it
 };
 
+// A worker looks at its orders when it is rung, and else every 100 ms.
+constexpr std::chrono::milliseconds apply_patience{400};
+
 /// Writes what is wanted into the region, if there is one, and waits a moment for the workers to
-/// apply it.
-Pushed push(Parts& parts);
+/// apply it. The steering loop has no moment to give: others wait for its verdicts.
+Pushed push(Parts& parts, std::chrono::milliseconds patience = apply_patience);
 
 /// Reads the configuration file again and pushes it. A bad one changes nothing.
 std::expected<Reloaded, Problems> reload(Parts& parts);
