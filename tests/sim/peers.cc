@@ -50,7 +50,7 @@ void RtmpPeer::read() {
       on_event(*event);
     }
   }
-  if (peer_.was_reset() || peer_.at_end()) depart(false);
+  if (peer_.was_reset() || (peer_.at_end() && leaves_at_end())) depart(false);
 }
 
 void RtmpPeer::flush() {
@@ -110,7 +110,6 @@ void SimPublisher::end() {
     case PublisherEnding::vanishes_by_reset:
       return depart(true);
     case PublisherEnding::falls_silent:
-      if (leaving_) depart(true);
       return;
     case PublisherEnding::sends_garbage: {
       if (unsent_at_ < unsent_.size()) return;  // whole messages first

@@ -47,6 +47,7 @@ class RtmpPeer {
 
  protected:
   virtual void act() = 0;
+  virtual bool leaves_at_end() const { return true; }
   virtual void on_event(const rtmp::InitiatorEvent& event) = 0;
   /// How much of what has arrived is read this time.
   virtual size_t appetite() { return SIZE_MAX; }
@@ -66,6 +67,7 @@ class RtmpPeer {
   bool failed_ = false;  // the other side sent what an Initiator does not understand
 };
 
+/// falls_silent stays connected for ever, and does not answer an end either: it is ours to end it.
 enum class PublisherEnding : uint8_t { orderly, vanishes_by_reset, falls_silent, sends_garbage };
 
 class SimPublisher final : public RtmpPeer {
@@ -86,6 +88,7 @@ class SimPublisher final : public RtmpPeer {
  private:
   void act() override;
   void on_event(const rtmp::InitiatorEvent& event) override;
+  bool leaves_at_end() const override { return ending_ != PublisherEnding::falls_silent; }
   void end();
 
   Oracle& oracle_;
@@ -145,7 +148,10 @@ class SimNoise {
  public:
   SimNoise(SimPeer peer, uint64_t seed) : peer_(std::move(peer)), prng_(seed) {}
   void step();
-  void leave() { peer_.reset(); }
+  /// Half of them stay, and say nothing more.
+  void leave() {
+    if (prng_.chance(500)) peer_.reset();
+  }
 
  private:
   SimPeer peer_;

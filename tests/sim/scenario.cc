@@ -208,7 +208,9 @@ void Scenario::step() {
   control_->step(network_.now());
   for (auto& publisher : publishers_) publisher->step();
   for (auto& player : players_) player->step();
-  for (auto& noise : noises_) noise->step();
+  if (!leaving_) {
+    for (auto& noise : noises_) noise->step();
+  }
   for (uint64_t turns = 1 + prng_.below(plan_.workers * 2); turns > 0; --turns) {
     const auto worker = static_cast<WorkerId>(prng_.below(plan_.workers));
     if (plan_.workers_stall && prng_.chance(2))
@@ -274,6 +276,7 @@ Outcome Scenario::run() {
 }
 
 void Scenario::everybody_leaves() {
+  leaving_ = true;
   if (plan_.calm) {  // publishers end in order and what is on its way arrives
     for (auto& publisher : publishers_) publisher->leave();
     const Instant until = network_.now().after_ms(3000);
@@ -287,12 +290,13 @@ void Scenario::everybody_leaves() {
 
 /// Until nobody is connected and nothing is between workers any more.
 void Scenario::settle() {
-  noises_.clear();
   plan_.workers_stall = false;
+  const Instant most_are_gone = network_.now().after_ms(2000);
   const Instant until = network_.now().after_ms(settle_ms_max);
   while (!all_gone() && network_.now() < until) {
     step();
-    if (steps_ % 32 == 0) network_.advance_to(network_.now().after_ms(50));
+    // Only timers are left to end the rest.
+    if (network_.now() > most_are_gone) network_.advance_to(network_.now().after_ms(40));
   }
   if (!all_gone()) {
     for (const auto& worker : workers_) {

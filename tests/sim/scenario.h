@@ -94,6 +94,7 @@ class Scenario {
   std::vector<std::unique_ptr<SimPlayer>> players_;
   std::vector<std::unique_ptr<SimNoise>> noises_;
   uint64_t steps_ = 0;
+  bool leaving_ = false;
 };
 
 }  // namespace penstock::sim
