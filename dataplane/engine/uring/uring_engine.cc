@@ -12,9 +12,11 @@
 #include <cerrno>
 #include <cstring>
 
+#include "dataplane/engine/uring/acceptor.h"
 #include "dataplane/engine/uring/gather.h"
 #include "dataplane/engine/uring/index_queue.h"
 #include "dataplane/engine/uring/listener.h"
+#include "dataplane/engine/uring/operation.h"
 #include "dataplane/engine/uring/receive_slabs.h"
 #include "dataplane/engine/uring/ring.h"
 #include "dataplane/engine/uring/send_queue.h"
@@ -33,10 +35,6 @@ constexpr uint32_t sends_per_enter_max = 512;
 // The same for receives that found no slab: most of them would find none again.
 constexpr uint32_t rearms_per_enter_max = 512;
 
-// Without descriptors or memory accepting rests so long: 10 futile tries per second, and peers wait
-// in the backlog.
-constexpr uint64_t accept_pause_ns = 100 * ns_per_ms;
-
 // One enter runs at most 20 deferred completions unless it waits for more (kernel:
 // IO_LOCAL_TW_DEFAULT_MAX).
 constexpr uint32_t completions_per_enter = 20;
@@ -51,23 +49,6 @@ constexpr uint64_t wait_ns_max = 3600 * ns_per_s;
 // handshake and its commands take 5 to 12 of our sends.
 constexpr uint8_t prompt_acks = 12;
 
-// Which operation a completion ends: 8 bits of user_data, then 24 bits of generation, then the
-// index.
-enum class Operation : uint8_t {
-  wake,
-  accept,
-  receive,
-  send,
-  cancel_receive,
-  cancel_send,
-  cancel_accept
-};
-
-constexpr uint64_t user_data_of(Operation operation, uint32_t index, uint32_t generation = 0) {
-  return uint64_t{static_cast<uint8_t>(operation)} << 56 | uint64_t{generation & 0xFFFFFF} << 32 |
-         index;
-}
-
 CloseReason reason_of(int error) {
   switch (error) {
     case ETIMEDOUT:
@@ -78,14 +59,6 @@ CloseReason reason_of(int error) {
       return CloseReason::reset;
   }
 }
-
-struct Listener {
-  Endpoint endpoint;
-  int fd = -1;
-  bool accepting = false;  // an accept is in flight
-  bool cancelling = false;
-  Instant retry_at;  // no accept and no opening before
-};
 
 struct Connection {
   int fd = -1;
@@ -123,11 +96,13 @@ class LinuxUringEngine final : public UringEngine {
   void set_low_water(ConnectionId, uint32_t bytes) override;
   void finish(ConnectionId) override;
   void close(ConnectionId) override;
-  bool set_accepting(bool on) override;
+  bool set_accepting(bool on) override { return acceptor_.set_on(on); }
   void set_gather_max(uint64_t ns) override { gather_.set_max(ns); }
   void wake() override;
 
-  [[nodiscard]] std::span<const Endpoint> listeners() const override { return endpoints_; }
+  [[nodiscard]] std::span<const Endpoint> listeners() const override {
+    return acceptor_.endpoints();
+  }
   [[nodiscard]] const UringCounters& counters() const override { return counters_; }
   [[nodiscard]] uint64_t memory_bytes() const override { return memory_bytes_; }
 
@@ -148,8 +123,6 @@ class LinuxUringEngine final : public UringEngine {
   void take_completion(const io_uring_cqe&);
   void report_closed();
 
-  void maintain_listener(Listener&, Instant now);
-  void on_accept(Listener&, const io_uring_cqe&);
   void admit(int fd);
 
   void arm_wake();
@@ -171,8 +144,7 @@ class LinuxUringEngine final : public UringEngine {
   Ring ring_;
   ReceiveSlabs slabs_;
   Gather gather_;
-  std::vector<Listener> listeners_;
-  std::vector<Endpoint> endpoints_;
+  Acceptor acceptor_;
   std::vector<Connection> connections_;
   SendBlockPool blocks_;
   IndexQueue
@@ -180,12 +152,9 @@ class LinuxUringEngine final : public UringEngine {
   IndexQueue rearms_;  // receives to start
   IndexQueue sends_;   // sends to start
   IndexQueue closed_;  // ended, to be reported
-  uint32_t peer_silent_ms_max_;
   int wake_fd_ = -1;
   bool woken_ = false;
-  bool accepting_ = true;
-  bool listeners_unsettled_ = true;  // some listener is not as accepting_ wants it
-  std::span<EngineEvent> events_;    // of the poll() that runs
+  std::span<EngineEvent> events_;  // of the poll() that runs
   size_t filled_ = 0;
   UringCounters counters_;
   uint64_t memory_bytes_ = 0;
@@ -193,13 +162,13 @@ class LinuxUringEngine final : public UringEngine {
 
 // A subscriber has one block in its queue most of the time, a publisher none.
 LinuxUringEngine::LinuxUringEngine(const UringOptions& options)
-    : connections_(options.connections_max),
+    : acceptor_(ring_, options.peer_silent_ms_max),
+      connections_(options.connections_max),
       blocks_(options.connections_max + 64),
       free_(options.connections_max),
       rearms_(options.connections_max),
       sends_(options.connections_max),
-      closed_(options.connections_max),
-      peer_silent_ms_max_(options.peer_silent_ms_max) {
+      closed_(options.connections_max) {
   for (uint32_t i = 0; i < options.connections_max; ++i) free_.push(i);
   gather_.set_max(options.wait_us_max * ns_per_us);
 }
@@ -210,9 +179,6 @@ LinuxUringEngine::~LinuxUringEngine() {
   if (ring_.adopted() && ring_.owned_by_this_thread()) end_everything();
   for (Connection& connection : connections_) {
     if (connection.fd >= 0) ::close(connection.fd);
-  }
-  for (Listener& listener : listeners_) {
-    if (listener.fd >= 0) ::close(listener.fd);
   }
   if (wake_fd_ >= 0) ::close(wake_fd_);
 }
@@ -229,14 +195,7 @@ std::expected<void, std::string> LinuxUringEngine::open(const UringOptions& opti
   }
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_fd_ < 0) return std::unexpected(std::string("eventfd: ") + std::strerror(errno));
-  for (const Endpoint& wanted : options.listeners) {
-    Listener listener{.endpoint = wanted};
-    auto fd = open_listener(listener.endpoint, peer_silent_ms_max_);
-    if (!fd) return std::unexpected(std::move(fd.error()));
-    listener.fd = *fd;
-    listeners_.push_back(listener);
-    endpoints_.push_back(listener.endpoint);
-  }
+  if (auto opened = acceptor_.open(options.listeners); !opened) return opened;
   memory_bytes_ = slabs_.memory_bytes() + ring_.memory_bytes() + cqes * sizeof(io_uring_cqe) +
                   uint64_t{options.connections_max} * (sizeof(Connection) + 4 * sizeof(uint32_t)) +
                   uint64_t{options.connections_max + 64} * sizeof(SendBlock);
@@ -275,7 +234,7 @@ void LinuxUringEngine::end_everything() {
   }
   EngineEvent scratch[64];
   const Instant give_up_at = monotonic_now().after_ms(1000);
-  while ((free_.size() < connections_.size() || listeners_unsettled_) &&
+  while ((free_.size() < connections_.size() || !acceptor_.settled()) &&
          monotonic_now() < give_up_at) {
     poll(scratch, monotonic_now().after_ms(1));
   }
@@ -306,15 +265,13 @@ std::span<EngineEvent> LinuxUringEngine::poll(std::span<EngineEvent> events, Ins
   } while (filled_ == 0 && !woken_ && now < wake_at);
   woken_ = false;
   counters_.enters = ring_.enters();
+  counters_.accept_pauses = acceptor_.pauses();
   counters_.send_blocks_grown = blocks_.grown();
   return events.first(filled_);
 }
 
 void LinuxUringEngine::start_pending(Instant now) {
-  if (listeners_unsettled_) {
-    listeners_unsettled_ = false;
-    for (Listener& listener : listeners_) maintain_listener(listener, now);
-  }
+  if (!acceptor_.settled()) acceptor_.maintain(now);
   for (uint32_t left = std::min(rearms_.size(), rearms_per_enter_max); left > 0; --left) {
     Connection& connection = connections_[rearms_.pop()];
     connection.rearm_queued = false;
@@ -337,12 +294,7 @@ Ring::Wait LinuxUringEngine::choose_wait(Instant now, Instant wake_at) const {
   const bool work_left = filled_ > 0 || woken_ || !closed_.empty() || !sends_.empty() ||
                          !rearms_.empty() || ring_.completions_ready() > 0;
   if (work_left || now >= wake_at) return {};
-  Instant until = wake_at;
-  if (listeners_unsettled_) {
-    for (const Listener& listener : listeners_) {
-      if (listener.retry_at > now) until = std::min(until, listener.retry_at);
-    }
-  }
+  const Instant until = std::min(wake_at, acceptor_.retry_at(now));
   return gather_.choose(std::min(until.since(now), wait_ns_max), events_.size(),
                         ring_.has_min_wait());
 }
@@ -360,18 +312,18 @@ uint32_t LinuxUringEngine::take_completions() {
 }
 
 void LinuxUringEngine::take_completion(const io_uring_cqe& completion) {
-  const auto operation = static_cast<Operation>(completion.user_data >> 56);
-  const auto index = static_cast<uint32_t>(completion.user_data);
+  const Operation operation = operation_of(completion.user_data);
+  const uint32_t index = engine::index_of(completion.user_data);
   switch (operation) {
     case Operation::wake:
       woken_ = true;
       if ((completion.flags & IORING_CQE_F_MORE) == 0) arm_wake();
       return;
     case Operation::accept:
-      return on_accept(listeners_[index], completion);
-    case Operation::cancel_accept:
-      listeners_[index].cancelling = false;
+      if (const int fd = acceptor_.on_accept(index, completion); fd >= 0) admit(fd);
       return;
+    case Operation::cancel_accept:
+      return acceptor_.on_cancelled(index);
     case Operation::receive:
       return on_receive(connections_[index], completion);
     case Operation::send:
@@ -395,68 +347,6 @@ void LinuxUringEngine::report_closed() {
 
 // Accepting
 // ---------------------------------------------------------------------------------------------------------
-
-bool LinuxUringEngine::set_accepting(bool on) {
-  accepting_ = on;
-  listeners_unsettled_ = true;
-  bool all_open = true;
-  for (Listener& listener : listeners_) {
-    listener.retry_at = {};
-    if (on && listener.fd < 0) {
-      const auto fd = open_listener(listener.endpoint, peer_silent_ms_max_);
-      if (fd) listener.fd = *fd;
-    }
-    all_open = all_open && listener.fd >= 0;
-  }
-  return !on || all_open;
-}
-
-void LinuxUringEngine::maintain_listener(Listener& listener, Instant now) {
-  const auto index = static_cast<uint32_t>(&listener - listeners_.data());
-  if (!accepting_) {
-    if (listener.accepting && !listener.cancelling) {
-      io_uring_sqe& sqe = ring_.next_sqe();
-      io_uring_prep_cancel64(&sqe, user_data_of(Operation::accept, index), 0);
-      sqe.user_data = user_data_of(Operation::cancel_accept, index);
-      listener.cancelling = true;
-    }
-    if (!listener.accepting && listener.fd >= 0) {
-      ::close(listener.fd);
-      listener.fd = -1;
-    }
-    if (listener.fd >= 0) listeners_unsettled_ = true;
-    return;
-  }
-  if (!listener.accepting && now >= listener.retry_at) {
-    if (listener.fd < 0) {
-      listener.fd = open_listener(listener.endpoint, peer_silent_ms_max_).value_or(-1);
-      listener.retry_at = now.after_ns(10 * accept_pause_ns);
-    }
-    if (listener.fd >= 0) {
-      io_uring_sqe& sqe = ring_.next_sqe();
-      // No address: all accepts of one multishot would write it to the same place.
-      io_uring_prep_multishot_accept(&sqe, listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
-      sqe.user_data = user_data_of(Operation::accept, index);
-      listener.accepting = true;
-    }
-  }
-  if (!listener.accepting) listeners_unsettled_ = true;
-}
-
-void LinuxUringEngine::on_accept(Listener& listener, const io_uring_cqe& completion) {
-  if (completion.res >= 0) admit(completion.res);
-  if ((completion.flags & IORING_CQE_F_MORE) != 0) return;
-  listener.accepting = false;
-  listeners_unsettled_ = true;
-  // Descriptors or memory have run out (the kernel looks for a descriptor before it looks for a
-  // connection, so trying at once would spin), or something that we do not know, which a pause
-  // cannot make worse. A peer that gave up while it was accepted is no reason to make others wait.
-  const bool harmless = completion.res >= 0 || completion.res == -ECANCELED ||
-                        completion.res == -ECONNABORTED || completion.res == -EINTR;
-  if (harmless) return;
-  ++counters_.accept_pauses;
-  listener.retry_at = monotonic_now().after_ns(accept_pause_ns);
-}
 
 void LinuxUringEngine::admit(int fd) {
   sockaddr_storage peer{};
