@@ -7,6 +7,9 @@
 namespace penstock::rtmp {
 namespace {
 
+// Merging looks every pair of one query up in the other; the longest signed URLs have a dozen.
+constexpr size_t query_pairs_max = 64;
+
 /// Takes what is before the next `separator` off the front of `rest`.
 std::string_view take_until(std::string_view& rest, char separator) {
   const size_t at = rest.find(separator);
@@ -74,6 +77,9 @@ std::string_view app_of_url(std::string_view tc_url) {
 
 std::expected<std::string, Fault> merged_query(std::string_view first, std::string_view second) {
   if (first.size() > query_bytes_max || second.size() > query_bytes_max) {
+    return std::unexpected(Fault::name_invalid);
+  }
+  if (std::ranges::count(second, '&') >= static_cast<ptrdiff_t>(query_pairs_max)) {
     return std::unexpected(Fault::name_invalid);
   }
   std::string merged(first);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <optional>
@@ -194,6 +195,11 @@ class SessionProbe {
 
  private:
   static std::string number(uint64_t value) { return std::to_string(value); }
+  static std::string shortest(double value) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.15g", value);
+    return text;
+  }
   static std::string text(std::string_view view) { return std::string(view); }
 
   void answer(const rtmp::Event& event) {
@@ -275,7 +281,7 @@ class SessionProbe {
     if (message.type == 18) line += " data";
     for (size_t i = 1; i < values->size(); ++i) {
       const amf::Value& value = (*values)[i];
-      if (const auto plain = value.as_number()) line += " " + number(static_cast<uint64_t>(*plain));
+      if (const auto plain = value.as_number()) line += " " + shortest(*plain);
       if (const auto level = value.find_string("level")) line += " " + text(*level);
       if (const auto code = value.find_string("code")) line += " " + text(*code);
     }

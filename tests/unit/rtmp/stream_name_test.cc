@@ -78,6 +78,13 @@ TEST(StreamName, query_is_bounded) {
   EXPECT_FALSE(merged_query(std::string(1024, 'x'), std::string(1024, 'y')));
 }
 
+TEST(StreamName, number_of_pairs_is_bounded) {
+  std::string pairs = "a";
+  for (int i = 1; i < 64; ++i) pairs += "&a";
+  EXPECT_TRUE(merged_query("x=1", pairs));
+  EXPECT_FALSE(merged_query("x=1", pairs + "&a"));
+}
+
 TEST(StreamName, app_of_a_url) {
   const struct {
     const char* url;

@@ -12,4 +12,7 @@ inline nlohmann::json load_vectors(const std::string& file, const std::string& p
   return nlohmann::json::parse(stream).at(part);
 }
 
+/// Text of a value, for comparisons: json does not compare itself with a string for every compiler.
+inline std::string text(const nlohmann::json& value) { return value.get<std::string>(); }
+
 }  // namespace penstock::test
