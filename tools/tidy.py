@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "base": set(),
     "amf": {"base"},
     "rtmp": {"amf", "base"},
-    "tunnel": {"base"},
+    "tunnel": {"base", "rtmp"},  # RTMPE's keys come out of the handshake's digests
     "media": {"base"},
     "control": {"base"},
     "config": {"base", "control"},

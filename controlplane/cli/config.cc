@@ -114,36 +114,27 @@ std::string render_reload(const Json& reload) {
   return out;
 }
 
-void add_config(CLI::App& app, Action& selected) {
-  CLI::App* verb = app.add_subcommand("config", "The configuration: check, show, reload");
-  verb->require_subcommand(1);
-  verb->footer(examples({"config check penstock.toml", "config show", "config reload"}));
+void add_config(const Verb& program) {
+  const Verb verb = program.add("config", "The configuration: check, show, reload");
+  verb.examples({"config check penstock.toml", "config show", "config reload"});
 
   auto path = std::make_shared<std::string>();
-  CLI::App* check =
-      verb->add_subcommand("check", "Say what is wrong with a file; needs no process running");
-  check->add_option("file", *path, "configuration file")->required();
-  check->footer(examples({"config check penstock.toml", "config check penstock.toml --json"}));
-  check->callback([&selected, path] {
-    selected = [path](const Context& context) { return check_file(context, *path); };
+  const Verb check = verb.add("check", "Say what is wrong with a file; needs no process running");
+  check.needed("file", *path, "configuration file");
+  check.examples({"config check penstock.toml", "config check penstock.toml --json"});
+  check.runs([path](const Context& context) { return check_file(context, *path); });
+
+  const Verb show_verb = verb.add("show", "What runs, and what waits for a restart");
+  show_verb.examples({"config show", "config show --json | jq .restart_needed"});
+  show_verb.runs([](const Context& context) {
+    return show(context, context.api.get("/api/v1/config"),
+                [&](const Json& config) { return render_config(config, context.paint); });
   });
 
-  CLI::App* show_verb = verb->add_subcommand("show", "What runs, and what waits for a restart");
-  show_verb->footer(examples({"config show", "config show --json | jq .restart_needed"}));
-  show_verb->callback([&selected] {
-    selected = [](const Context& context) {
-      return show(context, context.api.get("/api/v1/config"),
-                  [&](const Json& config) { return render_config(config, context.paint); });
-    };
-  });
-
-  CLI::App* reload =
-      verb->add_subcommand("reload", "Read the file again; a bad one changes nothing");
-  reload->footer(examples({"config reload"}));
-  reload->callback([&selected] {
-    selected = [](const Context& context) {
-      return show(context, context.api.post("/api/v1/config/reload"), render_reload);
-    };
+  const Verb reload = verb.add("reload", "Read the file again; a bad one changes nothing");
+  reload.examples({"config reload"});
+  reload.runs([](const Context& context) {
+    return show(context, context.api.post("/api/v1/config/reload"), render_reload);
   });
 }
 

@@ -38,73 +38,62 @@ std::string target_of(const Arguments& arguments, std::string_view order) {
 }
 
 /// The id is checked here, so that a slip of the hand is a usage error and not "not found".
-void add_id(CLI::App* verb, Arguments& arguments) {
-  verb->add_option("id", arguments.id, "from the ID column of connections")
-      ->required()
-      ->check([](const std::string& text) {
-        const bool digits = !text.empty() && text.size() <= 20 &&
-                            text.find_first_not_of("0123456789") == std::string::npos;
-        return digits ? std::string() : text + " is not a connection's number";
-      });
-}
-
-void add_kick(CLI::App* verb, Action& selected, const std::shared_ptr<Arguments>& arguments) {
-  CLI::App* kick = verb->add_subcommand("kick", "Close a connection");
-  add_id(kick, *arguments);
-  kick->add_option("--reason", arguments->reason, "told to the peer where its protocol can");
-  kick->footer(examples({"connection kick 42"}));
-  kick->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      Json body = Json::object();
-      if (!arguments->reason.empty()) body["reason"] = arguments->reason;
-      return show(
-          context, context.api.post(target_of(*arguments, "/kick"), body), [](const Json& result) {
-            return fmt::format("kicked connection {} on worker {}\n",
-                               text_of(result, "connection_id"), count_of(result, "worker"));
-          });
-    };
+void need_id(const Verb& verb, Arguments& arguments) {
+  verb.needed("id", arguments.id, "from the ID column of connections", [](const std::string& text) {
+    const bool digits = !text.empty() && text.size() <= 20 &&
+                        text.find_first_not_of("0123456789") == std::string::npos;
+    return digits ? std::string() : text + " is not a connection's number";
   });
 }
 
-void add_trace(CLI::App* verb, Action& selected, const std::shared_ptr<Arguments>& arguments) {
-  CLI::App* trace = verb->add_subcommand("trace", "Log every message of a connection");
-  add_id(trace, *arguments);
-  trace->add_flag("--off", arguments->off, "stop it");
-  trace->footer(examples({"connection trace 42", "connection trace 42 --off"}));
-  trace->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      const Json body = {{"on", !arguments->off}};
-      return show(context, context.api.post(target_of(*arguments, "/trace"), body),
-                  [&](const Json& result) {
-                    return fmt::format(
-                        "tracing of connection {} is {}; the lines are in "
-                        "penstockd's log\n",
-                        text_of(result, "connection_id"), arguments->off ? "off" : "on");
-                  });
-    };
+void add_kick(const Verb& verb, const std::shared_ptr<Arguments>& arguments) {
+  const Verb kick = verb.add("kick", "Close a connection");
+  need_id(kick, *arguments);
+  kick.text("--reason", arguments->reason, "told to the peer where its protocol can");
+  kick.examples({"connection kick 42"});
+  kick.runs([arguments](const Context& context) {
+    Json body = Json::object();
+    if (!arguments->reason.empty()) body["reason"] = arguments->reason;
+    return show(context, context.api.post(target_of(*arguments, "/kick"), body),
+                [](const Json& result) {
+                  return fmt::format("kicked connection {} on worker {}\n",
+                                     text_of(result, "connection_id"), count_of(result, "worker"));
+                });
+  });
+}
+
+void add_trace(const Verb& verb, const std::shared_ptr<Arguments>& arguments) {
+  const Verb trace = verb.add("trace", "Log every message of a connection");
+  need_id(trace, *arguments);
+  trace.flag("--off", arguments->off, "stop it");
+  trace.examples({"connection trace 42", "connection trace 42 --off"});
+  trace.runs([arguments](const Context& context) {
+    const Json body = {{"on", !arguments->off}};
+    return show(
+        context, context.api.post(target_of(*arguments, "/trace"), body), [&](const Json& result) {
+          return fmt::format("tracing of connection {} is {}; the lines are in penstockd's log\n",
+                             text_of(result, "connection_id"), arguments->off ? "off" : "on");
+        });
   });
 }
 
 }  // namespace
 
-void add_connection(CLI::App& app, Action& selected) {
+void add_connection(const Verb& program) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* verb = app.add_subcommand("connection", "One connection: show, kick, trace");
-  verb->require_subcommand(1);
-  verb->footer(examples({"connection show 42", "connection kick 42", "connection trace 42"}));
+  const Verb verb = program.add("connection", "One connection: show, kick, trace");
+  verb.examples({"connection show 42", "connection kick 42", "connection trace 42"});
 
-  CLI::App* show_verb = verb->add_subcommand("show", "Everything that is known of a connection");
-  add_id(show_verb, *arguments);
-  show_verb->footer(examples({"connection show 42"}));
-  show_verb->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      return show(context, context.api.get(target_of(*arguments, "")), [&](const Json& connection) {
-        return render_connection(connection, context.paint);
-      });
-    };
+  const Verb show_verb = verb.add("show", "Everything that is known of a connection");
+  need_id(show_verb, *arguments);
+  show_verb.examples({"connection show 42"});
+  show_verb.runs([arguments](const Context& context) {
+    return show(context, context.api.get(target_of(*arguments, "")), [&](const Json& connection) {
+      return render_connection(connection, context.paint);
+    });
   });
-  add_kick(verb, selected, arguments);
-  add_trace(verb, selected, arguments);
+  add_kick(verb, arguments);
+  add_trace(verb, arguments);
 }
 
 }  // namespace penstock::controlplane::cli

@@ -43,30 +43,28 @@ std::string render_connections(const Json& connections, const Paint& paint) {
   return out;
 }
 
-void add_connections(CLI::App& app, Action& selected) {
+void add_connections(const Verb& program) {
+  constexpr uint32_t every_worker = UINT32_MAX;
   struct Arguments {
     std::string stream;
-    int worker = -1;
+    uint32_t worker = every_worker;
     uint32_t limit = 1000;
   };
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* verb = app.add_subcommand("connections", "Connections and what they do");
-  verb->add_option("--stream", arguments->stream, "only those of this app/name");
-  verb->add_option("--worker", arguments->worker, "only those of this worker")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--limit", arguments->limit, "at most so many (1000 unless told otherwise)")
-      ->check(CLI::Range(1, 100'000));
-  verb->footer(examples({"connections", "connections --stream live/cam1",
-                         "connections --json | jq '.connections | group_by(.role)'"}));
-  verb->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      std::string target = fmt::format("/api/v1/connections?limit={}", arguments->limit);
-      if (!arguments->stream.empty()) target += "&stream=" + escaped(arguments->stream);
-      if (arguments->worker >= 0) target += fmt::format("&worker={}", arguments->worker);
-      return show(context, context.api.get(target), [&](const Json& connections) {
-        return render_connections(connections, context.paint);
-      });
-    };
+  const Verb verb = program.add("connections", "Connections and what they do");
+  verb.text("--stream", arguments->stream, "only those of this app/name");
+  verb.number("--worker", arguments->worker, "only those of this worker", 0, 1000);
+  verb.number("--limit", arguments->limit, "at most so many (1000 unless told otherwise)", 1,
+              100'000);
+  verb.examples({"connections", "connections --stream live/cam1",
+                 "connections --json | jq '.connections | group_by(.role)'"});
+  verb.runs([arguments](const Context& context) {
+    std::string target = fmt::format("/api/v1/connections?limit={}", arguments->limit);
+    if (!arguments->stream.empty()) target += "&stream=" + escaped(arguments->stream);
+    if (arguments->worker != every_worker) target += fmt::format("&worker={}", arguments->worker);
+    return show(context, context.api.get(target), [&](const Json& connections) {
+      return render_connections(connections, context.paint);
+    });
   });
 }
 

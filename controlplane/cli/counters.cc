@@ -61,18 +61,16 @@ std::string render_counters(const Json& counters, bool all, const Paint& paint) 
   return out;
 }
 
-void add_counters(CLI::App& app, Action& selected) {
+void add_counters(const Verb& program) {
   auto all = std::make_shared<bool>(false);
-  CLI::App* verb = app.add_subcommand("counters", "Counters and faults, in total and per worker");
-  verb->add_flag("--all", *all, "those that are 0 too");
-  verb->footer(examples(
-      {"counters", "counters --all", "counters --json | jq '.faults[] | select(.total > 0)'"}));
-  verb->callback([&selected, all] {
-    selected = [all](const Context& context) {
-      return show(context, context.api.get("/api/v1/counters"), [&](const Json& counters) {
-        return render_counters(counters, *all, context.paint);
-      });
-    };
+  const Verb verb = program.add("counters", "Counters and faults, in total and per worker");
+  verb.flag("--all", *all, "those that are 0 too");
+  verb.examples(
+      {"counters", "counters --all", "counters --json | jq '.faults[] | select(.total > 0)'"});
+  verb.runs([all](const Context& context) {
+    return show(context, context.api.get("/api/v1/counters"), [&](const Json& counters) {
+      return render_counters(counters, *all, context.paint);
+    });
   });
 }
 

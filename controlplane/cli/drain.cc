@@ -6,25 +6,22 @@
 
 namespace penstock::controlplane::cli {
 
-void add_drain(CLI::App& app, Action& selected) {
+void add_drain(const Verb& program) {
   auto off = std::make_shared<bool>(false);
-  CLI::App* verb =
-      app.add_subcommand("drain", "Stop accepting and close publishers one after the other");
-  verb->add_flag("--off", *off, "accept again");
-  verb->footer(examples({"drain", "drain --off", "status --json | jq .connections"}));
-  verb->callback([&selected, off] {
-    selected = [off](const Context& context) {
-      const std::string target = "/api/v1/drain";
-      const Answer answer = *off ? context.api.erase(target) : context.api.post(target);
-      return show(context, answer, [](const Json& result) {
-        std::string out = flag_of(result, "draining")
-                              ? "draining: no new connections, publishers are being closed; "
-                                "watch it with penstockctl status, end it with drain --off\n"
-                              : "not draining: new connections are accepted\n";
-        if (!flag_of(result, "applied")) out += "not applied by every worker yet\n";
-        return out;
-      });
-    };
+  const Verb verb = program.add("drain", "Stop accepting and close publishers one after the other");
+  verb.flag("--off", *off, "accept again");
+  verb.examples({"drain", "drain --off", "status --json | jq .connections"});
+  verb.runs([off](const Context& context) {
+    const std::string target = "/api/v1/drain";
+    const Answer answer = *off ? context.api.erase(target) : context.api.post(target);
+    return show(context, answer, [](const Json& result) {
+      std::string out = flag_of(result, "draining")
+                            ? "draining: no new connections, publishers are being closed; "
+                              "watch it with penstockctl status, end it with drain --off\n"
+                            : "not draining: new connections are accepted\n";
+      if (!flag_of(result, "applied")) out += "not applied by every worker yet\n";
+      return out;
+    });
   });
 }
 

@@ -34,17 +34,14 @@ std::string render_history(const Json& history, const Paint& paint) {
   return out;
 }
 
-void add_history(CLI::App& app, Action& selected) {
+void add_history(const Verb& program) {
   auto limit = std::make_shared<uint32_t>(50);
-  CLI::App* verb = app.add_subcommand("history", "Streams that have ended, newest first");
-  verb->add_option("--limit", *limit, "at most so many (50 unless told otherwise)")
-      ->check(CLI::Range(1, 100'000));
-  verb->footer(examples({"history", "history --limit 500 --json"}));
-  verb->callback([&selected, limit] {
-    selected = [limit](const Context& context) {
-      return show(context, context.api.get(fmt::format("/api/v1/history?limit={}", *limit)),
-                  [&](const Json& history) { return render_history(history, context.paint); });
-    };
+  const Verb verb = program.add("history", "Streams that have ended, newest first");
+  verb.number("--limit", *limit, "at most so many (50 unless told otherwise)", 1, 100'000);
+  verb.examples({"history", "history --limit 500 --json"});
+  verb.runs([limit](const Context& context) {
+    return show(context, context.api.get(fmt::format("/api/v1/history?limit={}", *limit)),
+                [&](const Json& history) { return render_history(history, context.paint); });
   });
 }
 

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -41,25 +42,28 @@ int run(int argc, char** argv) {
                  "penstock-control's socket (else PENSTOCK_SOCKET, ./state/control.sock, "
                  "/run/penstock/control.sock)")
       ->type_name("PATH");
-  app.footer("Exit codes: 0 done, 1 failed or not found, 2 wrong usage.\n\n" +
-             examples({"status", "streams", "stream show live/cam1", "top",
-                       "config check penstock.toml"}));
+  app.footer(
+      "Exit codes: 0 done, 1 failed or not found, 2 wrong usage.\n\n"
+      "Examples:\n  penstockctl status\n  penstockctl streams\n"
+      "  penstockctl stream show live/cam1\n  penstockctl top\n"
+      "  penstockctl config check penstock.toml\n");
 
   Action selected;
-  add_status(app, selected);
-  add_streams(app, selected);
-  add_stream(app, selected);
-  add_connections(app, selected);
-  add_connection(app, selected);
-  add_workers(app, selected);
-  add_counters(app, selected);
-  add_top(app, selected);
-  add_history(app, selected);
-  add_config(app, selected);
-  add_tune(app, selected);
-  add_drain(app, selected);
-  add_log_level(app, selected);
-  add_version(app, selected);
+  const Verb program(app, selected);
+  add_status(program);
+  add_streams(program);
+  add_stream(program);
+  add_connections(program);
+  add_connection(program);
+  add_workers(program);
+  add_counters(program);
+  add_top(program);
+  add_history(program);
+  add_config(program);
+  add_tune(program);
+  add_drain(program);
+  add_log_level(program);
+  add_version(program);
 
   try {
     app.parse(argc, argv);

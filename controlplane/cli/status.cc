@@ -61,14 +61,12 @@ std::string render_status(const Json& status, const Paint& paint) {
   return out;
 }
 
-void add_status(CLI::App& app, Action& selected) {
-  CLI::App* verb = app.add_subcommand("status", "Both processes, totals and warnings");
-  verb->footer(examples({"status", "status --json | jq .healthy"}));
-  verb->callback([&selected] {
-    selected = [](const Context& context) {
-      return show(context, context.api.get("/api/v1/status"),
-                  [&](const Json& status) { return render_status(status, context.paint); });
-    };
+void add_status(const Verb& program) {
+  const Verb verb = program.add("status", "Both processes, totals and warnings");
+  verb.examples({"status", "status --json | jq .healthy"});
+  verb.runs([](const Context& context) {
+    return show(context, context.api.get("/api/v1/status"),
+                [&](const Json& status) { return render_status(status, context.paint); });
   });
 }
 

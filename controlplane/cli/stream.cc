@@ -72,40 +72,35 @@ std::string render_stream(const Json& stream, const Paint& paint) {
   return facts.render(paint);
 }
 
-void add_stream(CLI::App& app, Action& selected) {
+void add_stream(const Verb& program) {
   struct Arguments {
     std::string name;
     std::string reason;
   };
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* verb = app.add_subcommand("stream", "One stream: show it, kick its publisher");
-  verb->require_subcommand(1);
-  verb->footer(examples({"stream show live/cam1", "stream kick live/cam1"}));
+  const Verb verb = program.add("stream", "One stream: show it, kick its publisher");
+  verb.examples({"stream show live/cam1", "stream kick live/cam1"});
 
-  CLI::App* show_verb = verb->add_subcommand("show", "Everything that is known of a live stream");
-  show_verb->add_option("name", arguments->name, "app/name")->required();
-  show_verb->footer(examples({"stream show live/cam1", "stream show live/cam1 --json"}));
-  show_verb->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      return show(context, context.api.get("/api/v1/streams/" + escaped(arguments->name)),
-                  [&](const Json& stream) { return render_stream(stream, context.paint); });
-    };
+  const Verb show_verb = verb.add("show", "Everything that is known of a live stream");
+  show_verb.needed("name", arguments->name, "app/name");
+  show_verb.examples({"stream show live/cam1", "stream show live/cam1 --json"});
+  show_verb.runs([arguments](const Context& context) {
+    return show(context, context.api.get("/api/v1/streams/" + escaped(arguments->name)),
+                [&](const Json& stream) { return render_stream(stream, context.paint); });
   });
 
-  CLI::App* kick = verb->add_subcommand("kick", "End the publish and close its publisher");
-  kick->add_option("name", arguments->name, "app/name")->required();
-  kick->add_option("--reason", arguments->reason, "told to the publisher, kept in the history");
-  kick->footer(examples({"stream kick live/cam1", "stream kick live/cam1 --reason 'wrong name'"}));
-  kick->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      Json body = Json::object();
-      if (!arguments->reason.empty()) body["reason"] = arguments->reason;
-      const std::string target = "/api/v1/streams/" + escaped(arguments->name) + "/kick";
-      return show(context, context.api.post(target, body), [&](const Json& result) {
-        return fmt::format("kicked {} on worker {}\n", text_of(result, "name"),
-                           count_of(result, "worker"));
-      });
-    };
+  const Verb kick = verb.add("kick", "End the publish and close its publisher");
+  kick.needed("name", arguments->name, "app/name");
+  kick.text("--reason", arguments->reason, "told to the publisher, kept in the history");
+  kick.examples({"stream kick live/cam1", "stream kick live/cam1 --reason 'wrong name'"});
+  kick.runs([arguments](const Context& context) {
+    Json body = Json::object();
+    if (!arguments->reason.empty()) body["reason"] = arguments->reason;
+    const std::string target = "/api/v1/streams/" + escaped(arguments->name) + "/kick";
+    return show(context, context.api.post(target, body), [&](const Json& result) {
+      return fmt::format("kicked {} on worker {}\n", text_of(result, "name"),
+                         count_of(result, "worker"));
+    });
   });
 }
 

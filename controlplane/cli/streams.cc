@@ -46,14 +46,12 @@ std::string render_streams(const Json& streams, const Paint& paint) {
   return out;
 }
 
-void add_streams(CLI::App& app, Action& selected) {
-  CLI::App* verb = app.add_subcommand("streams", "Live streams");
-  verb->footer(examples({"streams", "streams --json | jq -r '.streams[].name'"}));
-  verb->callback([&selected] {
-    selected = [](const Context& context) {
-      return show(context, context.api.get("/api/v1/streams"),
-                  [&](const Json& streams) { return render_streams(streams, context.paint); });
-    };
+void add_streams(const Verb& program) {
+  const Verb verb = program.add("streams", "Live streams");
+  verb.examples({"streams", "streams --json | jq -r '.streams[].name'"});
+  verb.runs([](const Context& context) {
+    return show(context, context.api.get("/api/v1/streams"),
+                [&](const Json& streams) { return render_streams(streams, context.paint); });
   });
 }
 

@@ -162,22 +162,19 @@ ExitCode run_live(const Context& context, double seconds) {
 
 }  // namespace
 
-void add_top(CLI::App& app, Action& selected) {
+void add_top(const Verb& program) {
   struct Arguments {
     double seconds = 1.0;
     bool once = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* verb = app.add_subcommand("top", "Streams by bitrate, live; q or Ctrl-C ends it");
-  verb->add_option("--interval", arguments->seconds, "seconds between two pictures (1)")
-      ->check(CLI::Range(0.1, 3600.0));
-  verb->add_flag("--once", arguments->once, "one picture as plain lines, for scripts");
-  verb->footer(examples({"top", "top --interval 0.5", "top --once"}));
-  verb->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      if (arguments->once || context.json || !Screen::available()) return print_once(context);
-      return run_live(context, arguments->seconds);
-    };
+  const Verb verb = program.add("top", "Streams by bitrate, live; q or Ctrl-C ends it");
+  verb.decimal("--interval", arguments->seconds, "seconds between two pictures (1)", 0.1, 3600.0);
+  verb.flag("--once", arguments->once, "one picture as plain lines, for scripts");
+  verb.examples({"top", "top --interval 0.5", "top --once"});
+  verb.runs([arguments](const Context& context) {
+    if (arguments->once || context.json || !Screen::available()) return print_once(context);
+    return run_live(context, arguments->seconds);
   });
 }
 

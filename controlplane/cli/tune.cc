@@ -98,56 +98,46 @@ std::string render_tune_set(const Json& result, const std::string& unit) {
                                                 : "accepted, not applied by every worker yet");
 }
 
-void add_tune(CLI::App& app, Action& selected) {
+void add_tune(const Verb& program) {
   struct Arguments {
     std::string key;
     std::string value;
   };
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* verb = app.add_subcommand("tune", "Limits and times: list, get, set, reset");
-  verb->require_subcommand(1);
-  verb->footer(examples({"tune list", "tune get gop_bytes", "tune set limits.gop_bytes 4MiB",
-                         "tune reset limits.gop_bytes"}));
+  const std::string key_help = "limits.gop_bytes, or only gop_bytes";
+  const Verb verb = program.add("tune", "Limits and times: list, get, set, reset");
+  verb.examples({"tune list", "tune get gop_bytes", "tune set limits.gop_bytes 4MiB",
+                 "tune reset limits.gop_bytes"});
 
-  CLI::App* list = verb->add_subcommand("list", "Every tunable, with its range");
-  list->footer(examples({"tune list", "tune list --json"}));
-  list->callback([&selected] {
-    selected = [](const Context& context) {
-      return show(context, context.api.get("/api/v1/tunables"),
-                  [&](const Json& tunables) { return render_tunables(tunables, context.paint); });
-    };
+  const Verb list = verb.add("list", "Every tunable, with its range");
+  list.examples({"tune list", "tune list --json"});
+  list.runs([](const Context& context) {
+    return show(context, context.api.get("/api/v1/tunables"),
+                [&](const Json& tunables) { return render_tunables(tunables, context.paint); });
   });
 
-  CLI::App* get = verb->add_subcommand("get", "One tunable");
-  get->add_option("key", arguments->key, "limits.gop_bytes, or only gop_bytes")->required();
-  get->footer(examples({"tune get limits.gop_bytes", "tune get gop_bytes --json | jq .value"}));
-  get->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      return show(context, context.api.get(target_of(arguments->key)),
-                  [&](const Json& tunable) { return render_tunable(tunable, context.paint); });
-    };
+  const Verb get = verb.add("get", "One tunable");
+  get.needed("key", arguments->key, key_help);
+  get.examples({"tune get limits.gop_bytes", "tune get gop_bytes --json | jq .value"});
+  get.runs([arguments](const Context& context) {
+    return show(context, context.api.get(target_of(arguments->key)),
+                [&](const Json& tunable) { return render_tunable(tunable, context.paint); });
   });
 
-  CLI::App* set = verb->add_subcommand("set", "Set a live tunable, without a restart");
-  set->add_option("key", arguments->key, "limits.gop_bytes, or only gop_bytes")->required();
-  set->add_option("value", arguments->value, "a number; also 4MiB, 500k (bytes) or 8s (times)")
-      ->required();
-  set->footer(examples({"tune set limits.gop_bytes 4MiB", "tune set gop_bytes 0",
-                        "tune set liveness.silent_publisher_ms 20s"}));
-  set->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      return set_tunable(context, arguments->key, arguments->value);
-    };
+  const Verb set = verb.add("set", "Set a live tunable, without a restart");
+  set.needed("key", arguments->key, key_help);
+  set.needed("value", arguments->value, "a number; also 4MiB, 500k (bytes) or 8s (times)");
+  set.examples({"tune set limits.gop_bytes 4MiB", "tune set gop_bytes 0",
+                "tune set liveness.silent_publisher_ms 20s"});
+  set.runs([arguments](const Context& context) {
+    return set_tunable(context, arguments->key, arguments->value);
   });
 
-  CLI::App* reset = verb->add_subcommand("reset", "Back to what the configuration file says");
-  reset->add_option("key", arguments->key, "limits.gop_bytes, or only gop_bytes")->required();
-  reset->footer(examples({"tune reset limits.gop_bytes"}));
-  reset->callback([&selected, arguments] {
-    selected = [arguments](const Context& context) {
-      return reset_tunable(context, arguments->key);
-    };
-  });
+  const Verb reset = verb.add("reset", "Back to what the configuration file says");
+  reset.needed("key", arguments->key, key_help);
+  reset.examples({"tune reset limits.gop_bytes"});
+  reset.runs(
+      [arguments](const Context& context) { return reset_tunable(context, arguments->key); });
 }
 
 }  // namespace penstock::controlplane::cli

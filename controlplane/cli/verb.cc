@@ -29,10 +29,4 @@ ExitCode show(const Context& context, const Answer& answer,
   return ExitCode::ok;
 }
 
-std::string examples(std::initializer_list<std::string_view> lines) {
-  std::string text = "Examples:";
-  for (const std::string_view line : lines) text += "\n  penstockctl " + std::string(line);
-  return text + "\n";
-}
-
 }  // namespace penstock::controlplane::cli

@@ -38,14 +38,12 @@ std::string render_workers(const Json& workers, const Paint& paint) {
   return table.render(paint);
 }
 
-void add_workers(CLI::App& app, Action& selected) {
-  CLI::App* verb = app.add_subcommand("workers", "Workers: load and traffic of each core");
-  verb->footer(examples({"workers", "workers --json | jq '.workers[] | {worker, busy_percent}'"}));
-  verb->callback([&selected] {
-    selected = [](const Context& context) {
-      return show(context, context.api.get("/api/v1/workers"),
-                  [&](const Json& workers) { return render_workers(workers, context.paint); });
-    };
+void add_workers(const Verb& program) {
+  const Verb verb = program.add("workers", "Workers: load and traffic of each core");
+  verb.examples({"workers", "workers --json | jq '.workers[] | {worker, busy_percent}'"});
+  verb.runs([](const Context& context) {
+    return show(context, context.api.get("/api/v1/workers"),
+                [&](const Json& workers) { return render_workers(workers, context.paint); });
   });
 }
 
