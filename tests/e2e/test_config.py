@@ -1,5 +1,9 @@
 """Configuration: what is wrong is said with file, line and what would be accepted, and nothing starts."""
+import re
+
 import pytest
+
+from processes import ROOT
 
 WRONG = {
     "unknown key": ('engine = "uring"', 'engine = "uring"\nenginee = 1', "enginee"),
@@ -74,3 +78,20 @@ def test_http_beyond_loopback_wants_a_token(make_penstock):
     assert penstock.cli("status").code == 0, "the socket needs none"
     for log in penstock.folder.glob("*.log"):
         assert "open-sesame-0123456789" not in log.read_text()
+
+
+def test_the_example_in_the_readme_is_accepted_and_has_every_key(make_penstock):
+    penstock = make_penstock()
+    example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    penstock.config_path.write_text(example)
+    checked = penstock.cli("config", "check", penstock.config_path)
+    assert checked.code == 0, checked.err
+    section, keys = "", set()
+    for line in example.splitlines():
+        if match := re.match(r"\[(\w+)\]", line):
+            section = match.group(1)
+        elif match := re.match(r"(?:# )?(\w+) = ", line):
+            keys.add(f"{section}.{match.group(1)}")
+    source = (ROOT / "include/penstock/control/tunables.h").read_text()
+    assert set(re.findall(r'"((?:limits|liveness|admission|dataplane)\.\w+)"', source)) <= keys
+    assert set(re.findall(r'\{"(\w+\.\w+)", &Reader', (ROOT / "src/config/parse.cc").read_text())) <= keys
