@@ -93,24 +93,41 @@ void swap_words(MutableBytes block) {
   store_u32(block.data() + 4, second);
 }
 
-struct FreeCipher {
-  void operator()(EVP_CIPHER* cipher) const { EVP_CIPHER_free(cipher); }
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+/// Blowfish lives in OpenSSL's legacy provider, which is loaded on the first use and stays. In a
+/// library context of its own: the provider shall not become a choice of anything else in the
+/// process.
+class Legacy {
+ public:
+  Legacy()
+      : library_(OSSL_LIB_CTX_new()),
+        provider_(OSSL_PROVIDER_load(library_, "legacy")),
+        blowfish_(EVP_CIPHER_fetch(library_, "BF-ECB", nullptr)) {
+    PENSTOCK_ASSERT(provider_ != nullptr && blowfish_ != nullptr);
+  }
+  ~Legacy() {
+    EVP_CIPHER_free(blowfish_);
+    OSSL_PROVIDER_unload(provider_);
+    OSSL_LIB_CTX_free(library_);
+  }
+  Legacy(const Legacy&) = delete;
+  Legacy& operator=(const Legacy&) = delete;
+
+  [[nodiscard]] const EVP_CIPHER* blowfish() const { return blowfish_; }
+
+ private:
+  OSSL_LIB_CTX* library_;
+  OSSL_PROVIDER* provider_;
+  EVP_CIPHER* blowfish_;
 };
 
-/// Blowfish lives in OpenSSL's legacy provider, which is loaded on the first use and stays.
 const EVP_CIPHER* blowfish() {
-  static const std::unique_ptr<EVP_CIPHER, FreeCipher> cipher = [] {
-    // A context of its own: the legacy provider shall not become a choice of anything else in the
-    // process.
-    OSSL_LIB_CTX* library = OSSL_LIB_CTX_new();
-    PENSTOCK_ASSERT(OSSL_PROVIDER_load(library, "legacy") != nullptr);
-    std::unique_ptr<EVP_CIPHER, FreeCipher> fetched(EVP_CIPHER_fetch(library, "BF-ECB", nullptr));
-    PENSTOCK_ASSERT(fetched != nullptr);
-    return fetched;
-  }();
-  return cipher.get();
+  static const Legacy legacy;
+  return legacy.blowfish();
 }
+
+struct FreeContext {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
 
 }  // namespace
 
@@ -132,7 +149,7 @@ void encipher_xtea(uint8_t key_index, MutableBytes block) {
 }
 
 void encipher_blowfish(uint8_t key_index, MutableBytes block) {
-  const std::unique_ptr<EVP_CIPHER_CTX, FreeCipher> context(EVP_CIPHER_CTX_new());
+  const std::unique_ptr<EVP_CIPHER_CTX, FreeContext> context(EVP_CIPHER_CTX_new());
   const auto& key = blowfish_keys[key_index];
   int written = 0;
   swap_words(block);
