@@ -66,11 +66,7 @@ Plan Scenario::plan_of(Prng& prng) {
 }
 
 Scenario::Scenario(uint64_t seed, bool trace)
-    : seed_(seed),
-      prng_(seed),
-      plan_(plan_of(prng_)),
-      trace_(trace),
-      network_(prng_.next(), plan_.faults) {
+    : prng_(seed), plan_(plan_of(prng_)), trace_(trace), network_(prng_.next(), plan_.faults) {
   oracle_.trace = trace;
   build();
 }

@@ -73,7 +73,6 @@ class Scenario {
   [[nodiscard]] uint64_t counted(control::Counter counter) const;
   void fail(std::string text) { oracle_.fail(std::move(text)); }
 
-  uint64_t seed_;
   Prng prng_;
   Plan plan_;
   bool trace_;
