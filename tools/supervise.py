@@ -17,7 +17,7 @@ import time
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAMS = ROOT / "build" / "release" / "bin"
+PROGRAMS = pathlib.Path(os.environ.get("PENSTOCK_BIN", ROOT / "build" / "release" / "bin"))
 DEFAULT_CONFIG = """\
 # Made by tools/run. Edit it and type: build/release/bin/penstockctl config reload
 # Every key is explained in README.md.
