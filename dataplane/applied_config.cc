@@ -11,6 +11,9 @@
 namespace penstock::dataplane {
 namespace {
 
+// The one setting that may be live and is no tunable.
+constexpr std::string_view log_level_name = "log.level";
+
 std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {
   const std::string beside = path + ".new";
   // 0600: the list of admission keys is in it.
@@ -56,6 +59,9 @@ std::expected<std::optional<AppliedConfig>, std::string> AppliedConfigFile::load
               control::find_tunable(std::string_view(*live).substr(from, end - from))) {
         applied.tuned_live |= uint64_t{1} << static_cast<size_t>(*tunable);
       }
+      if (std::string_view(*live).substr(from, end - from) == log_level_name) {
+        applied.tuned_live |= uint64_t{1} << control::tuned_log_level_bit;
+      }
       from = end + 1;
     }
   }
@@ -67,6 +73,9 @@ std::expected<void, std::string> AppliedConfigFile::store(const AppliedConfig& a
   for (size_t i = 0; i < control::tunable_count; ++i) {
     if ((applied.tuned_live >> i & 1) != 0)
       live += std::string(control::tunable_table[i].name) + '\n';
+  }
+  if ((applied.tuned_live >> control::tuned_log_level_bit & 1) != 0) {
+    live += std::string(log_level_name) + '\n';
   }
   if (auto stored = replace_file(live_path_, live); !stored) return stored;
   return replace_file(path_, config::render(applied.config));

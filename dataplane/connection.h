@@ -22,7 +22,6 @@ struct Ask {
   uint64_t stream_id = 0;  // publish, from the claim on
   Instant decide_at{};     // without a verdict by then, our own copy of the policy decides
   std::string name;
-  std::string query;  // may carry a key: goes to the verdict and nowhere else
 };
 
 /// One peer. Owner: the worker that accepted it, for its whole life.
@@ -42,11 +41,13 @@ struct Connection {
   bool dirty = false;     // in the worker's list of connections with something to send
   bool closing = false;   // nothing more is taken from the peer
   bool finished = false;  // FIN asked for
+  bool cut = false;       // the engine was told to close it
   bool traced = false;
   uint64_t timer_slot = 0;  // of the one timer entry that counts
   Instant close_at = Instant::never();
   uint32_t low_water = 1;
   uint64_t low_water_bytes = 0;  // bytes_received at the last look
+  Instant low_water_look_at{};
 
   uint64_t since_unix_ms = 0;
   uint64_t bytes_received = 0;

@@ -6,7 +6,7 @@ Directory::Claimed Directory::claim(std::string_view name, uint64_t stream_id, W
   Entry& entry = entries_[std::string(name)];
   if (entry.owner.stream_id != 0 && entry.owner.stream_id != stream_id) return {};
   entry.owner = {stream_id, worker};
-  return {.granted = true, .interested = entry.interested};
+  return {.granted = true, .number = ++claims_granted_, .interested = entry.interested};
 }
 
 void Directory::release(std::string_view name, uint64_t stream_id) {

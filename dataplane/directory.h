@@ -16,6 +16,7 @@ class Directory {
  public:
   struct Claimed {
     bool granted = false;
+    uint64_t number = 0;      // grows with every claim granted at this home
     uint64_t interested = 0;  // bit per worker with subscribers
   };
   struct Owner {
@@ -45,6 +46,7 @@ class Directory {
   void erase_if_unused(const std::string& name);
 
   std::unordered_map<std::string, Entry> entries_;
+  uint64_t claims_granted_ = 0;
 };
 
 }  // namespace penstock::dataplane

@@ -1,8 +1,17 @@
 #include "dataplane/egress.h"
 
+#include <algorithm>
+
 #include "penstock/base/assert.h"
+#include "penstock/base/bounded_vector.h"
 
 namespace penstock::dataplane {
+
+namespace {
+
+bool droppable(const Frame& frame) { return !frame.config && frame.kind != FrameKind::control; }
+
+}  // namespace
 
 void Egress::grow() {
   std::vector<Frame*> larger(ring_.empty() ? 8 : ring_.size() * 2);
@@ -17,6 +26,8 @@ void Egress::push(Frame* frame) {
   FramePool::add_reference(frame);
   at(count_++) = frame;
   queued_bytes_ += frame->length;
+  if (droppable(*frame)) droppable_bytes_ += frame->length;
+  if (frame->kind == FrameKind::control) control_bytes_ += frame->length;
 }
 
 uint32_t Egress::flush(engine::Engine& engine, engine::ConnectionId id, Instant now) {
@@ -40,6 +51,7 @@ uint32_t Egress::flush(engine::Engine& engine, engine::ConnectionId id, Instant 
       slices[slice_count++] = rest;
     }
     bytes += rest.size();
+    if (droppable(*frame)) droppable_bytes_ -= frame->length;
     ++taken;
   }
   in_flight_count_ = taken;
@@ -64,6 +76,7 @@ void Egress::sent(FramePool& pool, uint32_t bytes, Instant now) {
     }
     rest -= missing;
     front_sent_ = 0;
+    if (front->kind == FrameKind::control) control_bytes_ -= front->length;
     pool.release(front);
     head_ = (head_ + 1) & static_cast<uint32_t>(ring_.size() - 1);
     --count_;
@@ -72,26 +85,37 @@ void Egress::sent(FramePool& pool, uint32_t bytes, Instant now) {
 }
 
 uint32_t Egress::drop_media(FramePool& pool) {
-  uint32_t kept = in_flight_count_;
+  // From the back, so that of each kind of header the newest is met first.
+  BoundedVector<uint32_t, 32> seen;
   const uint32_t before = count_;
-  for (uint32_t i = in_flight_count_; i < before; ++i) {
-    Frame* frame = at(i);
-    if (frame->config || frame->kind == FrameKind::control) {
-      at(kept++) = frame;
-    } else {
-      queued_bytes_ -= frame->length;
-      pool.release(frame);
+  uint32_t kept = before;  // [kept, before) is what stays, in order
+  for (uint32_t i = before; i > in_flight_count_; --i) {
+    Frame* frame = at(i - 1);
+    bool stays = !droppable(*frame);
+    if (frame->config) {
+      const uint32_t key = static_cast<uint32_t>(frame->kind) << 16 | frame->config_key;
+      const bool newer = std::ranges::find(seen, key) != seen.end();
+      stays = !newer && !seen.full();
+      if (stays) seen.push_back(key);
     }
+    if (stays) {
+      at(--kept) = frame;
+      continue;
+    }
+    queued_bytes_ -= frame->length;
+    if (droppable(*frame)) droppable_bytes_ -= frame->length;
+    pool.release(frame);
   }
-  count_ = kept;
-  return before - kept;
+  for (uint32_t i = kept; i < before; ++i) at(in_flight_count_ + i - kept) = at(i);
+  count_ = in_flight_count_ + before - kept;
+  return before - count_;
 }
 
 void Egress::clear(FramePool& pool) {
   for (uint32_t i = 0; i < count_; ++i) pool.release(at(i));
   ring_.clear();
   head_ = count_ = in_flight_count_ = front_sent_ = 0;
-  in_flight_bytes_ = queued_bytes_ = 0;
+  in_flight_bytes_ = queued_bytes_ = droppable_bytes_ = control_bytes_ = 0;
 }
 
 }  // namespace penstock::dataplane

@@ -24,6 +24,10 @@ class Egress {
   [[nodiscard]] uint64_t queued_bytes() const { return queued_bytes_; }
   /// Of these, what the engine does not hold yet.
   [[nodiscard]] uint64_t waiting_bytes() const { return queued_bytes_ - in_flight_bytes_; }
+  /// Of these, what drop_media() would free.
+  [[nodiscard]] uint64_t droppable_bytes() const { return droppable_bytes_; }
+  /// Of queued_bytes(), answers of the session: they are never dropped, so their owner bounds them.
+  [[nodiscard]] uint64_t control_bytes() const { return control_bytes_; }
   [[nodiscard]] bool sending() const { return in_flight_bytes_ > 0; }
   /// When the engine last took bytes, or when the first were given to it after an idle time.
   [[nodiscard]] Instant progress_at() const { return progress_at_; }
@@ -33,8 +37,8 @@ class Egress {
   uint32_t flush(engine::Engine& engine, engine::ConnectionId id, Instant now);
   /// `bytes` more were sent.
   void sent(FramePool& pool, uint32_t bytes, Instant now);
-  /// Drops what is media and not yet with the engine; headers, metadata and answers stay. Returns
-  /// how many frames.
+  /// Drops what is media and not yet with the engine. Answers stay, and of headers and metadata the
+  /// newest of each. Returns how many frames went.
   uint32_t drop_media(FramePool& pool);
   void clear(FramePool& pool);
 
@@ -52,6 +56,8 @@ class Egress {
   uint32_t front_sent_ = 0;       // bytes of the front frame already sent
   uint64_t in_flight_bytes_ = 0;
   uint64_t queued_bytes_ = 0;
+  uint64_t droppable_bytes_ = 0;
+  uint64_t control_bytes_ = 0;
   Instant progress_at_{};
 };
 

@@ -56,14 +56,31 @@ Frame* FramePool::make_in_block(Block* block, uint8_t* bytes, uint32_t length) {
   return frame;
 }
 
-Frame* FramePool::make_own(Bytes bytes) {
+Frame* FramePool::make_own_room(uint32_t length) {
   Frame* frame = take();
   if (frame == nullptr) return nullptr;
-  frame->bytes = static_cast<uint8_t*>(std::malloc(std::max<size_t>(bytes.size(), 1)));
+  frame->bytes = static_cast<uint8_t*>(std::malloc(std::max<size_t>(length, 1)));
   PENSTOCK_ASSERT(frame->bytes != nullptr);
-  copy_bytes(frame->bytes, bytes);
-  frame->length = static_cast<uint32_t>(bytes.size());
+  frame->length = length;
   return frame;
+}
+
+Frame* FramePool::make_own(Bytes bytes) {
+  Frame* frame = make_own_room(static_cast<uint32_t>(bytes.size()));
+  if (frame != nullptr) copy_bytes(frame->bytes, bytes);
+  return frame;
+}
+
+Frame* FramePool::make_copy_for(const Frame& frame, uint32_t message_stream_id) {
+  Frame* copy = make_own({frame.bytes, frame.length});
+  if (copy == nullptr) return nullptr;
+  store_u32_le(copy->bytes + rtmp::wire_message_stream_id_offset, message_stream_id);
+  copy->timestamp = frame.timestamp;
+  copy->kind = frame.kind;
+  copy->key = frame.key;
+  copy->config = frame.config;
+  copy->config_key = frame.config_key;
+  return copy;
 }
 
 Frame* FramePool::make_stand_in(const Lease& lease, WorkerId lessor) {
@@ -77,6 +94,7 @@ Frame* FramePool::make_stand_in(const Lease& lease, WorkerId lessor) {
   frame->kind = lease.frame_kind;
   frame->key = lease.key;
   frame->config = lease.config;
+  frame->config_key = lease.config_key;
   frame->lessor = static_cast<uint16_t>(lessor);
   frame->leased = lease.frame;
   return frame;
@@ -121,6 +139,7 @@ Frame* FrameLog::begin(FramePool& pool, const rtmp::WireHeader& header, uint32_t
 }
 
 bool FrameLog::grow(FramePool& pool, Frame* frame, size_t length) {
+  if (frame->block == nullptr) return true;  // memory of its own, all of it from the start
   Block* old = frame->block;
   const size_t room = old->capacity - static_cast<size_t>(frame->bytes - old->data());
   if (length <= room) return true;

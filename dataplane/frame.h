@@ -20,9 +20,10 @@ struct Frame {
   uint32_t length = 0;
   uint32_t timestamp = 0;  // ms, wrapping
   FrameKind kind = FrameKind::control;
-  bool key = false;     // video: a decoder can start here
-  bool config = false;  // a decoder cannot do without it: sequence header, metadata
-  uint16_t lessor = 0;  // worker that owns `leased`
+  bool key = false;         // video: a decoder can start here
+  bool config = false;      // a decoder cannot do without it: sequence header, metadata
+  uint16_t config_key = 0;  // with config: a newer one of the same kind and key replaces it
+  uint16_t lessor = 0;      // worker that owns `leased`
   uint32_t references = 0;
   Block* block = nullptr;
   Frame* leased = nullptr;
@@ -48,6 +49,9 @@ class FramePool {
   /// Each has one reference, the caller's. Null when memory is used up.
   [[nodiscard]] Frame* make_in_block(Block* block, uint8_t* bytes, uint32_t length);
   [[nodiscard]] Frame* make_own(Bytes bytes);
+  [[nodiscard]] Frame* make_own_room(uint32_t length);
+  /// The same message for a player that plays on another message stream than most.
+  [[nodiscard]] Frame* make_copy_for(const Frame& frame, uint32_t message_stream_id);
   [[nodiscard]] Frame* make_stand_in(const Lease& lease, WorkerId lessor);
 
   static void add_reference(Frame* frame) { ++frame->references; }
@@ -79,7 +83,8 @@ class FrameLog {
   [[nodiscard]] static bool grow(FramePool& pool, Frame* frame, size_t length);
   void clear(FramePool& pool);
 
-  static constexpr size_t frame_bytes_at_once = 64 * 1024;
+  // A message of more than a log block takes as much as has arrived, doubled when it grows.
+  static constexpr size_t frame_bytes_at_once = 16 * 1024 - block_header_bytes;
 
  private:
   Block* block_ = nullptr;

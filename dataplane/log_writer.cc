@@ -1,7 +1,9 @@
 #include "dataplane/log_writer.h"
 
+#include <poll.h>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <ctime>
@@ -50,6 +52,12 @@ uint64_t now_unix_ms() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
                                    std::chrono::system_clock::now().time_since_epoch())
                                    .count());
+}
+
+/// A pipe whose reader has stopped would hold us in write() for ever.
+bool takes_bytes() {
+  pollfd wait{STDERR_FILENO, POLLOUT, 0};
+  return poll(&wait, 1, 0) == 1 && (wait.revents & POLLOUT) != 0;
 }
 
 std::string json_line(const nlohmann::ordered_json& line) {
@@ -101,18 +109,22 @@ LogWriter::LogWriter(std::vector<LogRing*> rings, config::LogFormat format)
 LogWriter::~LogWriter() { drain(); }
 
 void LogWriter::drain() {
-  LogRecord records[32];
+  LogRecord records[4];  // a pipe that says it has room has it for 4 KiB: four lines
   for (LogRing* ring : rings_) {
-    while (const uint32_t count = ring->pop(records)) {
+    for (uint32_t taken = 0; taken < LogRing::capacity() && takes_bytes();) {
+      const uint32_t count = ring->pop(records);
+      if (count == 0) break;
       for (uint32_t i = 0; i < count; ++i) {
         sink_->logger.log(spdlog::level::info, log_line(records[i], format_));
       }
+      taken += count;
     }
   }
   sink_->logger.flush();
 }
 
 void LogWriter::write(control::LogLevel level, std::string_view text) {
+  if (!takes_bytes()) return;
   const std::string time = time_text(now_unix_ms());
   if (format_ == config::LogFormat::json) {
     nlohmann::ordered_json line;

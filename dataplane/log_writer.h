@@ -22,6 +22,8 @@ class LogWriter {
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
+  /// At most a ring's worth per worker, and nothing while standard error takes nothing: who keeps
+  /// house has more to do. What does not fit into the rings meanwhile is dropped and counted.
   void drain();
   /// A line of main's own.
   void write(control::LogLevel level, std::string_view text);

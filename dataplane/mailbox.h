@@ -35,12 +35,13 @@ struct Lease {
   FrameKind frame_kind{};
   bool key = false;
   bool config = false;
+  uint16_t config_key = 0;
   uint32_t length = 0;
   uint32_t timestamp = 0;
   Frame* frame = nullptr;
   const uint8_t* bytes = nullptr;
   uint64_t stream_id = 0;
-  uint64_t token = 0;
+  uint64_t token = 0;  // snapshot, joined: the joiner; started: number of the claim
 };
 
 enum class MailKind : uint8_t {
@@ -63,7 +64,9 @@ struct Mail {
   uint16_t worker = 0;
   uint64_t stream_id = 0;
   uint64_t connection_id = 0;
-  uint64_t token = 0;
+  uint64_t token = 0;       // join
+  uint64_t interested = 0;  // claim_answer: bit per worker with subscribers
+  uint64_t claim = 0;       // claim_answer: number of the claim at the name's home
   control::NameText name;
 };
 
@@ -90,10 +93,11 @@ struct Link {
 /// itself never changed.
 class Mesh {
  public:
-  explicit Mesh(uint32_t workers) : workers_(workers), doorbells_(workers) {
+  explicit Mesh(uint32_t workers) : workers_(workers), doorbells_(workers), connections_(workers) {
     PENSTOCK_ASSERT(workers >= 1 && workers <= workers_max);
     for (uint32_t i = 0; i < workers * workers; ++i) links_.push_back(std::make_unique<Link>());
     for (auto& doorbell : doorbells_) doorbell = std::make_unique<Doorbell>();
+    for (auto& cell : connections_) cell = std::make_unique<control::Cell>();
   }
 
   [[nodiscard]] uint32_t workers() const { return workers_; }
@@ -101,6 +105,8 @@ class Mesh {
     return *links_[from * workers_ + to];
   }
   [[nodiscard]] Doorbell& doorbell(WorkerId worker) const { return *doorbells_[worker]; }
+  /// Connections of `worker`, written by it and read by all: the limit is on their sum.
+  [[nodiscard]] control::Cell& connections(WorkerId worker) const { return *connections_[worker]; }
   [[nodiscard]] static constexpr size_t bytes(uint32_t workers) {
     return sizeof(Link) * workers * workers;
   }
@@ -109,6 +115,7 @@ class Mesh {
   uint32_t workers_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
+  std::vector<std::unique_ptr<control::Cell>> connections_;
 };
 
 }  // namespace penstock::dataplane

@@ -30,6 +30,8 @@ struct Subscription {
   uint32_t message_stream_id = 0;
   uint64_t token = 0;  // names it to other workers; never reused
   SubscriptionState state = SubscriptionState::waiting;
+  bool video_started = false;  // has had a keyframe and misses nothing since
+  bool past_lost = false;      // joining: some of the past did not fit
   bool paused = false;
   bool audio_wanted = true;
   bool video_wanted = true;
@@ -71,12 +73,13 @@ struct Stream {
   Connection* publisher = nullptr;  // null on a replica
   uint32_t publisher_message_stream_id = 0;
   uint64_t since_unix_ms = 0;
-  bool interest_announced = false;
+  uint64_t claim = 0;  // number of the claim at the name's home: orders publishers of one name
 
   std::vector<Subscription*> subscribers;
 
   // The owner's side.
-  uint64_t routes = 0;  // bit per other worker that wants frames
+  uint64_t unannounced = 0;  // bit per route that could not be told of the start yet
+  uint64_t routes = 0;       // bit per other worker that wants frames
   uint64_t gapped = 0;  // bit per route that lost a frame and gets no more until the next keyframe
   FrameLog log;
   std::array<Assembly, partial_messages_max> assemblies;
@@ -87,7 +90,6 @@ struct Stream {
   bool gop_complete = false;  // gop starts at a keyframe and misses nothing since
   bool lost_frame = false;    // memory was short: nobody gets video until the next keyframe
   Instant last_video_at{};
-  Instant last_media_at{};
   media::StreamMeasure measure;
 
   // For the report.

@@ -20,6 +20,9 @@ constexpr size_t sends_per_tick = 512;
 // The control plane cannot ring us: its verdicts and commands are looked for this often.
 constexpr uint64_t verdict_look_ns = 1 * ns_per_ms;
 
+// How soon a list of keys that does not match its hash is looked at again.
+constexpr uint64_t keys_retry_ns = 50 * ns_per_ms;
+
 // What is left to say to peers when the process stops has this long to go out.
 constexpr uint64_t stop_ns = 1 * ns_per_s;
 
@@ -94,7 +97,7 @@ void Worker::tick(Instant now) {
 void Worker::apply_wanted() {
   control::Wanted& wanted = parts_.region.wanted();
   const uint32_t sequence = wanted.state.sequence();
-  if (sequence == wanted_sequence_) return;
+  if (sequence == wanted_sequence_ || now_ < wanted_look_at_) return;
   control::WantedState state;
   if (!wanted.state.read(state)) return;
   bool sane =
@@ -110,7 +113,12 @@ void Worker::apply_wanted() {
     log(LogEvent::config_refused, nullptr, {}, "a value is out of its range", state.epoch);
     return;
   }
-  if (!load_keys(state)) return;  // the list is still being written: look again
+  if (!load_keys(state)) {
+    // The list is still being written, or its writer has died over it: 4 MB are not hashed in every
+    // tick.
+    wanted_look_at_ = now_.after_ns(keys_retry_ns);
+    return;
+  }
   const bool first = wanted_sequence_ == UINT32_MAX;
   wanted_sequence_ = sequence;
   wanted_ = state;
@@ -270,8 +278,7 @@ void Worker::expire(Connection& connection) {
                                          tunable(Tunable::write_stalled_ms) * ns_per_ms) {
     count_fault(connection, Fault::write_stalled);
     log(LogEvent::peer_dropped, &connection, {}, fault_info(Fault::write_stalled).text);
-    connection.closing = true;
-    engine_.close(connection.id);
+    cut(connection);
     return;
   }
   for (size_t i = 0; i < connection.asks.size(); ++i) {
@@ -322,6 +329,11 @@ void Worker::stop_step() {
     flush();
   }
   if (connection_count_ > 0 && now_ < stop_at_) return;
+  // The engine must have let go of every frame before the frames go.
+  for (auto& connection : connections_) {
+    if (connection != nullptr && !connection->cut) cut(*connection);
+  }
+  if (connection_count_ > 0 && now_ < stop_at_.after_ns(stop_ns)) return;
   if (!stopped_) log(LogEvent::worker_stopped, nullptr, {}, {});
   stopped_ = true;
 }

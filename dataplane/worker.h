@@ -86,9 +86,11 @@ class Worker {
   void resume(Connection& connection);
   void drop(Connection& connection, Fault fault);
   void finish(Connection& connection);
+  void cut(Connection& connection);
   void settle(Connection& connection);
   void schedule(Connection& connection);
   void mark_dirty(Connection& connection);
+  void connections_changed();
   void count_fault(Connection& connection, Fault fault);
   [[nodiscard]] Connection* find(engine::ConnectionId id) const;
   [[nodiscard]] Connection* find(uint64_t connection_id) const;
@@ -111,7 +113,7 @@ class Worker {
   void ask(Connection& connection, Ask ask, std::string_view query);
   void decide_by_own_policy(Connection& connection, uint64_t request_id);
   void verdict(Connection& connection, uint64_t request_id, bool allowed, std::string_view text);
-  void claim_answered(Connection& connection, Ask ask, bool granted, uint64_t interested);
+  void claim_answered(Connection& connection, const Ask& asked, const Mail& answer);
   void refuse(Connection& connection, const Ask& ask, rtmp::Refusal refusal, std::string_view text);
   void answer_done(Connection& connection, uint64_t request_id);
   void forget_asks(Connection& connection);
@@ -119,7 +121,7 @@ class Worker {
   // worker_streams.cc: streams and their subscribers
   Stream* stream_for(std::string_view name);
   void forget_if_unused(Stream& stream);
-  void start_publish(Connection& connection, const Ask& ask, uint64_t interested);
+  void start_publish(Connection& connection, const Ask& ask, uint64_t claim, uint64_t interested);
   void end_publish(Stream& stream, std::string_view reason);
   void clear_media(Stream& stream);
   void subscribe(Connection& connection, const Ask& ask);
@@ -128,7 +130,10 @@ class Worker {
   void send_past(Stream& stream, Subscription& subscription);
   void deliver(Subscription& subscription, Frame* frame);
   void queue(Subscription& subscription, Frame* frame);
-  void skip_to_keyframe(Connection& connection);
+  bool push(Subscription& subscription, Frame* frame);
+  static void want_keyframe(Subscription& subscription);
+  uint32_t skip_to_keyframe(Connection& connection);
+  void drain_step();
 
   // worker_media.cc: from the publisher's pieces to frames
   void media_piece(Stream& stream, const rtmp::MediaPiece& piece);
@@ -158,6 +163,7 @@ class Worker {
   bool lease(WorkerId to, Lease lease);
   void note(WorkerId to, const Lease& note);
   void lease_live(Stream& stream, Frame* frame);
+  bool lease_headers(Stream& stream, WorkerId to);
   void announce_start(Stream& stream, WorkerId to, bool fresh);
   void send_past_to(WorkerId to, uint64_t stream_id, uint64_t token);
   void ring(WorkerId to);
@@ -197,11 +203,15 @@ class Worker {
 
   control::WantedState wanted_;
   uint32_t wanted_sequence_ = UINT32_MAX;
+  Instant wanted_look_at_;
   uint64_t keys_hash_ = 0;
   std::unordered_set<std::string> keys_;
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by ConnectionId::index
   size_t connection_count_ = 0;
+  // The region has copies for others; we never read them back, whoever maps it can write there.
+  uint32_t connection_slots_used_ = 0;
+  uint32_t stream_slots_used_ = 0;
   std::vector<uint32_t> free_stream_rows_;
   std::vector<Stream*> streams_by_row_;
   std::unordered_map<std::string_view, std::unique_ptr<Stream>> streams_;  // key lies in the stream

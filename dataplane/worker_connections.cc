@@ -17,7 +17,10 @@ using control::Tunable;
 constexpr uint64_t linger_ns = 1 * ns_per_s;
 
 // Input kept while a verdict is awaited: reading is off, so it is what was already on its way.
-constexpr size_t held_bytes_max = 4 * 1024 * 1024;
+constexpr size_t held_bytes_max = 1024 * 1024;
+
+// Answers that a peer has not taken yet. A play takes 2 KB of them; a pause 200 bytes.
+constexpr uint64_t control_bytes_max = 256 * 1024;
 
 // connection_id: 6 bits worker, 26 bits generation, 20 bits index; 52 bits pass through JSON's
 // doubles whole. The generation starts at 1 in the id, so that no connection has id 0.
@@ -52,8 +55,7 @@ void Worker::accept(const engine::EngineEvent& event) {
   PENSTOCK_ASSERT(connections_[event.id.index] == nullptr);
   uint64_t everywhere = 1;
   for (WorkerId worker = 0; worker < worker_count_; ++worker) {
-    everywhere +=
-        parts_.region.worker(worker).counters[static_cast<size_t>(Counter::connections)].get();
+    everywhere += mesh_.connections(worker).get();
   }
   // Each worker sees the others' number a moment late: the bound may be passed by as many as there
   // are workers.
@@ -75,13 +77,19 @@ void Worker::accept(const engine::EngineEvent& event) {
   connections_[event.id.index] = std::move(made);
   ++connection_count_;
   count(Counter::connections_accepted);
-  gauge(Counter::connections, connection_count_);
-  if (area_.connection_slots_used.get() <= connection.row) {
-    area_.connection_slots_used.publish(connection.row + 1);
+  connections_changed();
+  if (connection_slots_used_ <= connection.row) {
+    connection_slots_used_ = connection.row + 1;
+    area_.connection_slots_used.publish(connection_slots_used_);
   }
   log(LogEvent::connection_opened, &connection, {}, {});
   report_connection(connection);
   schedule(connection);
+}
+
+void Worker::connections_changed() {
+  gauge(Counter::connections, connection_count_);
+  mesh_.connections(parts_.id).set(connection_count_);
 }
 
 void Worker::receive(Connection& connection, Bytes bytes) {
@@ -126,7 +134,9 @@ void Worker::pull(Connection& connection) {
 
 /// Goes on with what was held back while an answer was awaited.
 void Worker::resume(Connection& connection) {
-  if (connection.closing || connection.waiting_for_answer()) return;
+  // Only a session that was parked has input here; one that got its answer within pull() goes on
+  // there, and feeding it would take away what it has not read yet.
+  if (connection.reading || connection.closing || connection.waiting_for_answer()) return;
   std::vector<uint8_t> held;
   held.swap(connection.held);
   connection.session.feed(held, now_);
@@ -148,10 +158,13 @@ void Worker::settle(Connection& connection) {
       connection.egress.push(frame);
       frames_.release(frame);
       mark_dirty(connection);
-    } else {
-      // Without its answer the peer would wait for ever.
-      engine_.close(connection.id);
-      connection.closing = true;
+    }
+    // Without its answer the peer would wait for ever; and one that asks and asks but does not read
+    // the answers would make us keep them.
+    if (frame == nullptr || connection.egress.control_bytes() > control_bytes_max) {
+      count_fault(connection, Fault::write_stalled);
+      log(LogEvent::peer_dropped, &connection, {}, fault_info(Fault::write_stalled).text);
+      cut(connection);
     }
   }
   schedule(connection);
@@ -222,6 +235,15 @@ void Worker::finish(Connection& connection) {
   schedule(connection);
 }
 
+/// The end without a word: the peer does not take any. What it published or played ends with
+/// `closed`, which the engine reports after this.
+void Worker::cut(Connection& connection) {
+  connection.closing = true;
+  connection.cut = true;
+  forget_asks(connection);
+  engine_.close(connection.id);
+}
+
 void Worker::peer_ended(Connection& connection) {
   if (!connection.closing) {
     if (connection.published != nullptr)
@@ -245,7 +267,7 @@ void Worker::closed(Connection& connection) {
   count(Counter::connections_closed);
   connections_[connection.id.index].reset();
   --connection_count_;
-  gauge(Counter::connections, connection_count_);
+  connections_changed();
 }
 
 }  // namespace penstock::dataplane

@@ -17,6 +17,12 @@ constexpr uint8_t data_chunk_stream = 5;
 constexpr uint8_t audio_chunk_stream = 6;
 constexpr uint8_t video_chunk_stream = 7;
 
+// Sequence headers are below 1 KiB, colour metadata below 4 KiB; FLAC with pictures may reach this.
+constexpr uint32_t config_bytes_max = 64 * 1024;
+
+// Metadata is its own kind of frame, so it needs no slot of its own.
+constexpr uint16_t metadata_config_key = 0;
+
 // A backlog below this frees nothing worth a skip: a quarter second of 2 Mbit/s.
 constexpr uint64_t backlog_bytes_min = 64 * 1024;
 
@@ -92,8 +98,17 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   assembly.decided = true;
   assembly.info = assembly.kind == rtmp::MediaKind::video ? media::inspect_video(prefix)
                                                           : media::inspect_audio(prefix);
+  // A header of this size is no header: relayed like any message, but not kept for late joiners.
+  if (assembly.message_bytes > config_bytes_max) assembly.info.config = false;
   if (!wanted(stream, assembly.info)) return false;
-  assembly.frame = begin_frame(stream, wire_header(assembly));
+  const rtmp::WireHeader header = wire_header(assembly);
+  assembly.frame = begin_frame(stream, header);
+  // Without its header the whole stream would be lost, for as long as it lives: that one message
+  // gets memory from elsewhere.
+  if (assembly.frame == nullptr && assembly.info.config) {
+    assembly.frame =
+        frames_.make_own_room(static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out)));
+  }
   if (assembly.frame == nullptr) return false;
   assembly.frame->timestamp = assembly.timestamp;
   assembly.frame->kind =
@@ -101,6 +116,8 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   // A sequence header is marked as a keyframe by encoders; a player cannot start at one.
   assembly.frame->key = assembly.info.key && !assembly.info.config && !assembly.info.sequence_end;
   assembly.frame->config = assembly.info.config;
+  assembly.frame->config_key =
+      static_cast<uint16_t>(assembly.info.config_slot << 8 | assembly.info.track);
   return true;
 }
 
@@ -146,15 +163,14 @@ bool Worker::shed_backlog() {
   Connection* longest = nullptr;
   uint64_t bytes = backlog_bytes_min;
   for (auto& connection : connections_) {
-    if (connection == nullptr || connection->egress.waiting_bytes() <= bytes) continue;
+    if (connection == nullptr || connection->egress.droppable_bytes() <= bytes) continue;
     longest = connection.get();
-    bytes = connection->egress.waiting_bytes();
+    bytes = connection->egress.droppable_bytes();
   }
-  if (longest == nullptr) {
+  if (longest == nullptr || skip_to_keyframe(*longest) == 0) {
     nothing_to_free_at_ = now_;
     return false;
   }
-  skip_to_keyframe(*longest);
   return true;
 }
 
@@ -177,7 +193,6 @@ void Worker::write(Stream& stream, Assembly& assembly, uint32_t offset, Bytes by
 void Worker::complete(Stream& stream, Assembly& assembly) {
   const bool video = assembly.kind == rtmp::MediaKind::video;
   const media::TagInfo& info = assembly.info;
-  stream.last_media_at = now_;
   stream.last_timestamp = assembly.timestamp;
   stream.bytes_received += assembly.message_bytes;
   ++stream.frames_received;
@@ -248,8 +263,10 @@ void Worker::keep_config(Stream& stream, Frame* frame, const media::TagInfo& inf
         config.track != info.track) {
       continue;
     }
-    const bool same = config.frame->length == frame->length &&
-                      std::equal(body.begin(), body.end(), first_chunk_body(*config.frame).begin());
+    const Bytes old = first_chunk_body(*config.frame);
+    // FFmpeg 8.1 writes an empty Opus or FLAC header after the real one: it says nothing new.
+    if (body.size() <= info.body_offset && old.size() > info.body_offset) return;
+    const bool same = std::ranges::equal(old, body);
     // Frames of the old configuration do not decode with the new one, which a joiner would get
     // first.
     if (!same) drop_gop(stream);
@@ -312,6 +329,7 @@ void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
   frame->timestamp = message.timestamp;
   frame->kind = FrameKind::data;
   frame->config = message.metadata;
+  frame->config_key = metadata_config_key;
   if (message.metadata) {
     FramePool::add_reference(frame);
     stream.metadata = frame;

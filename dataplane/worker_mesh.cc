@@ -15,6 +15,10 @@ using control::Counter;
 constexpr size_t leases_per_tick = 4096;
 constexpr size_t mail_per_tick = 1024;
 
+// Room in a ring that the past of a joiner leaves to live frames: a tenth of a second of 100
+// streams.
+constexpr size_t leases_for_live = 1024;
+
 }  // namespace
 
 WorkerId Worker::home_of(std::string_view name) const {
@@ -103,7 +107,8 @@ void Worker::take_mail(const Mail& mail) {
       answer.on = claimed.granted;
       answer.stream_id = mail.stream_id;
       answer.connection_id = mail.connection_id;
-      answer.token = claimed.interested;
+      answer.interested = claimed.interested;
+      answer.claim = claimed.number;
       answer.name = mail.name;
       send_mail(mail.from, answer);
       return;
@@ -127,7 +132,7 @@ void Worker::take_mail(const Mail& mail) {
       if (connection != nullptr && !connection->closing) {
         for (const Ask& open : connection->asks) {
           if (open.stage != Ask::Stage::claim || open.stream_id != mail.stream_id) continue;
-          claim_answered(*connection, open, mail.on, mail.token);
+          claim_answered(*connection, open, mail);
           return;
         }
       }
@@ -149,6 +154,7 @@ void Worker::take_mail(const Mail& mail) {
       if (!mail.on) {
         stream.routes &= ~bit;
         stream.gapped &= ~bit;
+        stream.unannounced &= ~bit;
       } else if ((stream.routes & bit) == 0) {
         stream.routes |= bit;
         announce_start(stream, mail.worker, false);
@@ -198,72 +204,100 @@ void Worker::note(WorkerId to, const Lease& note) {
   deferred_notes_[to].push_back(note);
 }
 
+namespace {
+
+Lease lease_of(LeaseKind kind, Frame* frame, uint64_t stream_id, uint64_t token) {
+  return {.kind = kind,
+          .frame_kind = frame->kind,
+          .key = frame->key,
+          .config = frame->config,
+          .config_key = frame->config_key,
+          .length = frame->length,
+          .timestamp = frame->timestamp,
+          .frame = frame,
+          .bytes = frame->bytes,
+          .stream_id = stream_id,
+          .token = token};
+}
+
+}  // namespace
+
 void Worker::lease_live(Stream& stream, Frame* frame) {
   for (uint64_t routes = stream.routes; routes != 0; routes &= routes - 1) {
     const auto to = static_cast<WorkerId>(std::countr_zero(routes));
     const uint64_t bit = uint64_t{1} << to;
-    if ((stream.gapped & bit) != 0 && !frame->key && !frame->config) {
-      count(Counter::leases_dropped);
-      continue;
+    bool room = deferred_notes_[to].empty() && (stream.unannounced & bit) == 0;
+    if (room && (stream.gapped & bit) != 0) {
+      // A header may have been among what was lost, and encoders do not repeat it: all of them go
+      // before the keyframe that ends the gap.
+      const bool resumes =
+          frame->key || (frame->kind == FrameKind::audio && !stream.has_live_video(now_));
+      room = resumes && lease_headers(stream, to);
     }
-    const Lease made{.kind = LeaseKind::frame,
-                     .frame_kind = frame->kind,
-                     .key = frame->key,
-                     .config = frame->config,
-                     .length = frame->length,
-                     .timestamp = frame->timestamp,
-                     .frame = frame,
-                     .bytes = frame->bytes,
-                     .stream_id = stream.stream_id};
-    if (deferred_notes_[to].empty() && lease(to, made)) {
-      if (frame->key) stream.gapped &= ~bit;
+    if (room && lease(to, lease_of(LeaseKind::frame, frame, stream.stream_id, 0))) {
+      stream.gapped &= ~bit;
       continue;
     }
     count(Counter::leases_dropped);
-    if ((stream.gapped & bit) == 0)
+    if ((stream.gapped & bit) == 0) {
       log(LogEvent::leases_short, stream.publisher, stream.name, {}, to);
+    }
     stream.gapped |= bit;
   }
 }
 
+/// Metadata and headers as live frames. False when not all of them fitted.
+bool Worker::lease_headers(Stream& stream, WorkerId to) {
+  if (stream.metadata != nullptr &&
+      !lease(to, lease_of(LeaseKind::frame, stream.metadata, stream.stream_id, 0))) {
+    return false;
+  }
+  return std::ranges::all_of(stream.configs, [&](const StreamConfig& config) {
+    return lease(to, lease_of(LeaseKind::frame, config.frame, stream.stream_id, 0));
+  });
+}
+
 void Worker::announce_start(Stream& stream, WorkerId to, bool fresh) {
+  const uint64_t bit = uint64_t{1} << to;
   Frame* name = frames_.make_own(as_bytes(stream.name));
-  if (name == nullptr) return;
+  if (name == nullptr) {
+    stream.unannounced |= bit;  // tried again with the stream's next report
+    return;
+  }
+  stream.unannounced &= ~bit;
   note(to, {.kind = LeaseKind::started,
             .key = fresh,
             .length = name->length,
             .frame = name,
             .bytes = name->bytes,
-            .stream_id = stream.stream_id});
+            .stream_id = stream.stream_id,
+            .token = stream.claim});
   frames_.release(name);
 }
 
-/// The past of a stream for one joiner on another worker, then the note that makes it live. What
-/// does not fit is left out, and the joiner then starts at the next keyframe.
+/// The past of a stream for one joiner on another worker, then the note that makes it live. Headers
+/// are never left out. The GOP cache goes whole or not at all, and only while the ring has room for
+/// live frames beside it: a crowd that comes at once starts at the next keyframe.
 void Worker::send_past_to(WorkerId to, uint64_t stream_id, uint64_t token) {
   const auto found = streams_by_id_.find(stream_id);
   if (found == streams_by_id_.end() || !found->second->owned_here()) return;
   Stream& stream = *found->second;
-  bool whole = deferred_notes_[to].empty();
-  const auto send = [&](Frame* frame) {
-    whole = whole && lease(to, {.kind = LeaseKind::snapshot,
-                                .frame_kind = frame->kind,
-                                .key = frame->key,
-                                .config = frame->config,
-                                .length = frame->length,
-                                .timestamp = frame->timestamp,
-                                .frame = frame,
-                                .bytes = frame->bytes,
-                                .stream_id = stream_id,
-                                .token = token});
+  const auto past = [&](Frame* frame) {
+    return lease_of(LeaseKind::snapshot, frame, stream_id, token);
   };
-  if (stream.metadata != nullptr) send(stream.metadata);
-  for (const StreamConfig& config : stream.configs) send(config.frame);
-  if (stream.gop_complete) {
-    for (Frame* frame : stream.gop) send(frame);
+  if (stream.metadata != nullptr) note(to, past(stream.metadata));
+  for (const StreamConfig& config : stream.configs) note(to, past(config.frame));
+  const size_t wanted = stream.gop.size() + leases_for_live;
+  bool whole = stream.gop_complete && deferred_notes_[to].empty() &&
+               mesh_.link(parts_.id, to).leases.free_slots() >= wanted &&
+               leases_out_[to] + wanted <= leases_out_max;
+  if (whole) {
+    for (Frame* frame : stream.gop) whole = lease(to, past(frame)) && whole;
+    PENSTOCK_ASSERT(whole);
   }
   note(to, {.kind = LeaseKind::joined,
-            .key = whole && stream.gop_complete,
+            .key = whole,
+            .config = stream.has_live_video(now_),
             .stream_id = stream_id,
             .token = token});
 }
@@ -312,10 +346,10 @@ void Worker::take_lease(WorkerId from, const Lease& lease) {
     if (joining == joining_.end()) return;
     Subscription& subscription = *joining->second;
     joining_.erase(joining);
-    if (subscription.state == SubscriptionState::joining) {
-      subscription.state =
-          lease.key ? SubscriptionState::live : SubscriptionState::wanting_keyframe;
-    }
+    if (lease.config) stream->last_video_at = now_;
+    const bool whole = lease.key && !subscription.past_lost;
+    subscription.state = whole ? SubscriptionState::live : SubscriptionState::wanting_keyframe;
+    subscription.video_started = whole;
     return;
   }
   if (lease.frame_kind == FrameKind::video && !lease.config) stream->last_video_at = now_;
@@ -323,11 +357,19 @@ void Worker::take_lease(WorkerId from, const Lease& lease) {
   if (frame == nullptr) {
     count(Counter::frames_no_memory);
     give_back();
+    for (Subscription* subscription : stream->subscribers) {
+      // Without a header there is no going on at a keyframe: the owner is asked for it again.
+      if (lease.config && subscription->state != SubscriptionState::joining)
+        ask_to_join(*subscription);
+      want_keyframe(*subscription);
+    }
     return;
   }
   if (lease.kind == LeaseKind::snapshot) {
     const auto joining = joining_.find(lease.token);
-    if (joining != joining_.end()) queue(*joining->second, frame);
+    if (joining != joining_.end() && (frame->config || !joining->second->past_lost)) {
+      queue(*joining->second, frame);
+    }
   } else {
     for (Subscription* subscription : stream->subscribers) deliver(*subscription, frame);
   }
@@ -338,11 +380,14 @@ void Worker::replica_started(Stream& stream, WorkerId owner, const Lease& note) 
   if (stream.stream_id == note.stream_id) {
     // Our interest went and came again faster than the route: frames in between may be missing.
     for (Subscription* subscription : stream.subscribers) {
-      if (subscription->state != SubscriptionState::live) continue;
-      subscription->state = SubscriptionState::wanting_keyframe;
+      want_keyframe(*subscription);
     }
     return;
   }
+  // Of two publishers of a name the one with the later claim is the present one, whichever worker's
+  // note comes first.
+  if (note.token < stream.claim) return;
+  stream.claim = note.token;
   if (stream.stream_id != 0) stream_over(stream);
   stream.stream_id = note.stream_id;
   stream.owner = owner;
@@ -353,6 +398,7 @@ void Worker::replica_started(Stream& stream, WorkerId owner, const Lease& note) 
     settle(*subscription->connection);
     if (note.key) {
       subscription->state = SubscriptionState::wanting_keyframe;
+      subscription->video_started = false;
     } else {
       ask_to_join(*subscription);
     }
@@ -362,6 +408,7 @@ void Worker::replica_started(Stream& stream, WorkerId owner, const Lease& note) 
 
 void Worker::ask_to_join(Subscription& subscription) {
   subscription.state = SubscriptionState::joining;
+  subscription.past_lost = false;
   joining_[subscription.token] = &subscription;
   Mail join;
   join.kind = MailKind::join;

@@ -18,6 +18,12 @@ constexpr size_t report_steps = 20;
 // twice as much).
 constexpr uint64_t low_water_max = 32 * 1024;
 
+// How often the mark follows the bitrate; also the longest that anything can lie below it.
+constexpr uint64_t low_water_look_ns = 1 * ns_per_s;
+
+// A drained worker lets go of everybody within about 30 s: 600 steps of 50 ms.
+constexpr size_t drain_steps = 600;
+
 }  // namespace
 
 void Worker::report() {
@@ -25,7 +31,9 @@ void Worker::report() {
   area_.heartbeat_ns.set(now_.ns);
   gauge(Counter::frame_bytes, frames_.blocks().bytes_in_use());
 
-  const size_t rows = area_.stream_slots_used.get();
+  if (wanted_.draining != 0 && !stopping_) drain_step();
+
+  const size_t rows = stream_slots_used_;
   size_t publishers = 0;
   size_t subscribers = 0;
   for (const auto& [name, stream] : streams_) {
@@ -39,7 +47,7 @@ void Worker::report() {
     if (report_stream_cursor_ >= rows) break;
     if (Stream* stream = streams_by_row_[report_stream_cursor_]) report_stream(*stream);
   }
-  const size_t used = area_.connection_slots_used.get();
+  const size_t used = connection_slots_used_;
   for (size_t i = 0; i < used / report_steps + 1; ++i) {
     report_connection_cursor_ =
         report_connection_cursor_ + 1 < used ? report_connection_cursor_ + 1 : 0;
@@ -48,6 +56,26 @@ void Worker::report() {
     if (connection == nullptr) continue;
     report_connection(*connection);
     adjust_low_water(*connection);
+  }
+}
+
+/// Lets a few peers go, so that they do not all come to the next server at once. Publishers are
+/// told why; their subscribers are told that the publisher went, and leave by themselves.
+void Worker::drain_step() {
+  size_t to_go = connection_count_ / drain_steps + 1;
+  for (uint32_t row = 0; row < connection_slots_used_ && to_go > 0; ++row) {
+    Connection* connection = connections_[row].get();
+    if (connection == nullptr || connection->closing) continue;
+    const bool watches = std::ranges::any_of(connection->subscriptions, [](const auto& play) {
+      return play->state != SubscriptionState::waiting;
+    });
+    if (watches) continue;
+    if (Stream* stream = connection->published; stream != nullptr) {
+      connection->session.end_publish(stream->publisher_message_stream_id, "server is draining");
+      end_publish(*stream, "server is draining");
+    }
+    finish(*connection);
+    --to_go;
   }
 }
 
@@ -87,6 +115,9 @@ control::StreamRow Worker::row_of(Stream& stream) {
 }
 
 void Worker::report_stream(Stream& stream) {
+  for (uint64_t rest = stream.unannounced; rest != 0; rest &= rest - 1) {
+    announce_start(stream, static_cast<WorkerId>(std::countr_zero(rest)), false);
+  }
   parts_.region.streams(parts_.id)[stream.row].write(row_of(stream));
 }
 
@@ -123,6 +154,8 @@ void Worker::report_connection(Connection& connection) {
 void Worker::adjust_low_water(Connection& connection) {
   Stream* stream = connection.published;
   if (stream == nullptr || connection.closing || connection.waiting_for_answer()) return;
+  if (now_.since(connection.low_water_look_at) < low_water_look_ns) return;
+  connection.low_water_look_at = now_;
   const uint64_t gather_ms = tunable(Tunable::gather_ms);
   uint64_t mark = 1;
   const bool watched = !stream->subscribers.empty() || stream->routes != 0;

@@ -47,15 +47,13 @@ void Worker::on(Connection& connection, const rtmp::Connected& event) {
 }
 
 void Worker::on(Connection& connection, const rtmp::PublishAsked& event) {
-  const bool publishes =
-      connection.published != nullptr || std::ranges::any_of(connection.asks, &Ask::publish);
   Ask made;
   made.publish = true;
   made.message_stream_id = event.message_stream_id;
   made.name = event.name;
-  if (publishes || stopping_ || wanted_.draining != 0) {
-    refuse(connection, made, rtmp::Refusal::bad_name,
-           publishes ? "this connection already publishes" : "server is draining");
+  PENSTOCK_ASSERT(connection.published == nullptr);  // the session refuses a second publish itself
+  if (stopping_ || wanted_.draining != 0) {
+    refuse(connection, made, rtmp::Refusal::bad_name, "server is draining");
     return;
   }
   ask(connection, std::move(made), event.query);
@@ -130,14 +128,15 @@ void Worker::verdict(Connection& connection, uint64_t request_id, bool allowed,
   send_mail(home_of(open->name), claim);
 }
 
-void Worker::claim_answered(Connection& connection, Ask asked, bool granted, uint64_t interested) {
-  answer_done(connection, asked.request_id);
-  if (!granted) {
+void Worker::claim_answered(Connection& connection, const Ask& asked, const Mail& answer) {
+  const Ask ask = asked;  // answer_done() takes the original away
+  answer_done(connection, ask.request_id);
+  if (!answer.on) {
     count(Counter::publishes_name_taken);
-    refuse(connection, asked, rtmp::Refusal::bad_name, name_taken_text);
+    refuse(connection, ask, rtmp::Refusal::bad_name, name_taken_text);
     return;
   }
-  start_publish(connection, asked, interested);
+  start_publish(connection, ask, answer.claim, answer.interested);
   resume(connection);
 }
 
@@ -199,7 +198,7 @@ void Worker::on(Connection& connection, const rtmp::PlayPaused& event) {
   if (found == nullptr || found->paused == event.paused) return;
   found->paused = event.paused;
   // What was missed is not sent later: a live viewer goes on with the present.
-  if (found->state == SubscriptionState::live) found->state = SubscriptionState::wanting_keyframe;
+  want_keyframe(*found);
 }
 
 void Worker::on(Connection& connection, const rtmp::ReceiveChanged& event) {
@@ -209,9 +208,7 @@ void Worker::on(Connection& connection, const rtmp::ReceiveChanged& event) {
     found->audio_wanted = event.wanted;
     return;
   }
-  if (event.wanted && !found->video_wanted && found->state == SubscriptionState::live) {
-    found->state = SubscriptionState::wanting_keyframe;
-  }
+  found->video_started = found->video_started && found->video_wanted && event.wanted;
   found->video_wanted = event.wanted;
 }
 

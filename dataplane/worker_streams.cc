@@ -20,8 +20,9 @@ Stream* Worker::stream_for(std::string_view name) {
   stream->row = free_stream_rows_.back();
   free_stream_rows_.pop_back();
   streams_by_row_[stream->row] = stream;
-  if (area_.stream_slots_used.get() <= stream->row) {
-    area_.stream_slots_used.publish(stream->row + 1);
+  if (stream_slots_used_ <= stream->row) {
+    stream_slots_used_ = stream->row + 1;
+    area_.stream_slots_used.publish(stream_slots_used_);
   }
   streams_.emplace(std::string_view(stream->name), std::move(made));
   return stream;
@@ -37,7 +38,8 @@ void Worker::forget_if_unused(Stream& stream) {
   streams_.erase(streams_.find(stream.name));
 }
 
-void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t interested) {
+void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t claim,
+                           uint64_t interested) {
   Stream* stream = stream_for(asked.name);
   if (stream == nullptr) {
     Mail release;
@@ -51,6 +53,7 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t in
   // The predecessor's last lease may still be on its way from another worker.
   if (stream->stream_id != 0) stream_over(*stream);
   stream->stream_id = asked.stream_id;
+  stream->claim = claim;
   stream->owner = parts_.id;
   stream->publisher = &connection;
   stream->publisher_message_stream_id = asked.message_stream_id;
@@ -58,7 +61,6 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t in
   stream->encoder = connection.software;
   stream->measure = {};
   stream->last_video_at = {};
-  stream->last_media_at = now_;
   stream->video_codec = stream->audio_codec = media::Codec::none;
   stream->video_size = {};
   stream->audio_format = {};
@@ -71,6 +73,7 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t in
   connection.session.answer_publish(asked.message_stream_id, allowed, now_);
   for (Subscription* subscription : stream->subscribers) {
     subscription->state = SubscriptionState::wanting_keyframe;
+    subscription->video_started = false;
     subscription->connection->session.publisher_came(subscription->message_stream_id);
     settle(*subscription->connection);
   }
@@ -100,7 +103,7 @@ void Worker::end_publish(Stream& stream, std::string_view reason) {
   for (WorkerId other = 0; other < worker_count_; ++other) {
     if ((stream.routes >> other & 1) != 0) note(other, ended);
   }
-  stream.routes = stream.gapped = 0;
+  stream.routes = stream.gapped = stream.unannounced = 0;
   Mail release;
   release.kind = MailKind::release;
   release.stream_id = stream.stream_id;
@@ -199,6 +202,7 @@ void Worker::unsubscribe(Subscription& subscription) {
 /// Headers, and what there is since the last keyframe, in the order in which it came.
 void Worker::send_past(Stream& stream, Subscription& subscription) {
   subscription.state = SubscriptionState::wanting_keyframe;
+  subscription.video_started = false;
   if (stream.metadata != nullptr) queue(subscription, stream.metadata);
   for (const StreamConfig& config : stream.configs) queue(subscription, config.frame);
   if (!stream.gop_complete) return;
@@ -210,29 +214,36 @@ void Worker::deliver(Subscription& subscription, Frame* frame) {
       subscription.state == SubscriptionState::joining) {
     return;
   }
-  const bool wanted = frame->kind == FrameKind::audio   ? subscription.audio_wanted
-                      : frame->kind == FrameKind::video ? subscription.video_wanted
-                                                        : true;
-  if (!wanted || subscription.paused) return;
-  if (subscription.state == SubscriptionState::wanting_keyframe && !frame->config) {
-    const bool starts =
-        frame->kind == FrameKind::video
-            ? frame->key
-            : frame->kind == FrameKind::audio &&
-                  (!subscription.video_wanted || !subscription.stream->has_live_video(now_));
-    if (!starts) {
-      ++subscription.frames_skipped;
-      count(Counter::frames_skipped);
-      return;
-    }
-    subscription.state = SubscriptionState::live;
+  // Headers and metadata go out whatever the peer has switched off for now: without them it could
+  // not go on when it switches it on again.
+  if (frame->config) {
+    queue(subscription, frame);
+    return;
   }
+  const bool video = frame->kind == FrameKind::video;
+  const bool switched_off = subscription.paused || (video && !subscription.video_wanted) ||
+                            (frame->kind == FrameKind::audio && !subscription.audio_wanted);
+  if (switched_off) return;
+  bool starts = subscription.state == SubscriptionState::live;
+  if (video) {
+    starts = frame->key || (starts && subscription.video_started);
+  } else if (frame->kind == FrameKind::audio && !starts) {
+    // While video flows, sound waits with it for the keyframe.
+    starts = !subscription.video_wanted || !subscription.stream->has_live_video(now_);
+  }
+  if (!starts) {
+    ++subscription.frames_skipped;
+    count(Counter::frames_skipped);
+    return;
+  }
+  subscription.state = SubscriptionState::live;
+  if (video) subscription.video_started = true;
   queue(subscription, frame);
 }
 
 void Worker::queue(Subscription& subscription, Frame* frame) {
   Connection& connection = *subscription.connection;
-  Egress& egress = connection.egress;
+  const Egress& egress = connection.egress;
   const uint64_t limit = tunable(Tunable::subscriber_queue_bytes);
   // A frame larger than the bound passes when nothing else is queued: the bound is on lag, not on
   // keyframes.
@@ -245,43 +256,63 @@ void Worker::queue(Subscription& subscription, Frame* frame) {
       count(Counter::frames_skipped);
       return;
     }
-    if (frame->key) subscription.state = SubscriptionState::live;
+    if (frame->key && subscription.state != SubscriptionState::joining) {
+      subscription.state = SubscriptionState::live;
+      subscription.video_started = true;
+    }
   }
-  if (subscription.message_stream_id == wire_message_stream_id) {
-    egress.push(frame);
-  } else {
-    // One player in thousands plays on another message stream: it gets a copy with its own number.
-    Frame* copy = frames_.make_own({frame->bytes, frame->length});
-    if (copy == nullptr) return;
-    store_u32_le(copy->bytes + rtmp::wire_message_stream_id_offset, subscription.message_stream_id);
-    copy->timestamp = frame->timestamp;
-    copy->kind = frame->kind;
-    copy->key = frame->key;
-    copy->config = frame->config;
-    egress.push(copy);
-    frames_.release(copy);
+  if (!push(subscription, frame)) {
+    want_keyframe(subscription);
+    return;
   }
   subscription.stream->bytes_sent += frame->length;
   count(Counter::frames_queued);
   mark_dirty(connection);
 }
 
+/// False when memory is used up.
+bool Worker::push(Subscription& subscription, Frame* frame) {
+  Egress& egress = subscription.connection->egress;
+  if (subscription.message_stream_id == wire_message_stream_id) {
+    egress.push(frame);
+    return true;
+  }
+  // One player in thousands plays on another message stream: it gets a copy with its own number.
+  Frame* copy = frames_.make_copy_for(*frame, subscription.message_stream_id);
+  if (copy == nullptr) return false;
+  egress.push(copy);
+  frames_.release(copy);
+  return true;
+}
+
+/// Something is missing from here on: nothing but headers until the next keyframe.
+void Worker::want_keyframe(Subscription& subscription) {
+  subscription.video_started = false;
+  subscription.past_lost = true;
+  if (subscription.state == SubscriptionState::live) {
+    subscription.state = SubscriptionState::wanting_keyframe;
+  }
+}
+
 /// A peer that lags beyond its bound loses what it has not been sent, and goes on at the next
-/// keyframe.
-void Worker::skip_to_keyframe(Connection& connection) {
+/// keyframe. Returns how many frames were dropped.
+uint32_t Worker::skip_to_keyframe(Connection& connection) {
   const uint32_t dropped = connection.egress.drop_media(frames_);
+  bool was_live = false;
   for (auto& subscription : connection.subscriptions) {
-    if (subscription->state != SubscriptionState::live) continue;
-    subscription->state = SubscriptionState::wanting_keyframe;
+    const bool joining = subscription->state == SubscriptionState::joining;
+    if (!joining && subscription->state != SubscriptionState::live) continue;
+    was_live = was_live || !joining;
+    want_keyframe(*subscription);
     subscription->frames_skipped += dropped;
     subscription->stream->frames_skipped += dropped;
   }
   count(Counter::frames_skipped, dropped);
+  if (!was_live) return dropped;
   count(Counter::subscribers_skipped);
-  const std::string_view name = connection.subscriptions.empty()
-                                    ? std::string_view{}
-                                    : std::string_view(connection.subscriptions[0]->stream->name);
-  log(LogEvent::subscriber_skipped, &connection, name, {}, dropped);
+  log(LogEvent::subscriber_skipped, &connection, connection.subscriptions[0]->stream->name, {},
+      dropped);
+  return dropped;
 }
 
 }  // namespace penstock::dataplane

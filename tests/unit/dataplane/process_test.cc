@@ -48,7 +48,8 @@ TEST(applied_config, comes_back_as_it_was_stored) {
   applied.config.publish = control::AdmissionMode::keys;
   applied.config.keys = {"live/a", "live/b"};
   applied.config.tunables[static_cast<size_t>(control::Tunable::gop_bytes)] = 12'345;
-  applied.tuned_live = uint64_t{1} << static_cast<size_t>(control::Tunable::gop_bytes);
+  applied.tuned_live = uint64_t{1} << static_cast<size_t>(control::Tunable::gop_bytes) |
+                       uint64_t{1} << control::tuned_log_level_bit;
   ASSERT_TRUE(file.store(applied).has_value());
   struct stat info {};
   ASSERT_EQ(stat(file.path().c_str(), &info), 0);
