@@ -68,7 +68,7 @@ class Engine {
   /// again to get what is below the mark; lowering reports what is there.
   virtual void set_low_water(ConnectionId, uint32_t bytes) = 0;
   /// No more send() will come: after what is queued has gone out, the peer sees an orderly end
-  /// (FIN). Reading goes on.
+  /// (FIN). Reading goes on. When the peer has ended too, `closed` follows by itself.
   virtual void finish(ConnectionId) = 0;
   /// Ends it now; queued bytes are lost. `closed` follows from a later poll().
   virtual void close(ConnectionId) = 0;
