@@ -273,6 +273,9 @@ void Worker::keep_config(Stream& stream, Frame* frame, const media::TagInfo& inf
     FramePool::add_reference(frame);
     frames_.release(config.frame);
     config.frame = frame;
+    // In the order in which they came: headers of several tracks in one message may follow, and
+    // correct, one of a single track.
+    std::rotate(&config, &config + 1, stream.configs.end());
     return;
   }
   if (stream.configs.full()) return;

@@ -6,6 +6,13 @@
 #include "src/rtmp/session_state.h"
 
 namespace penstock::rtmp {
+namespace {
+
+// The largest keyframe seen (2 MB) takes 40 s on an uplink of 400 kbit/s. Who sends a byte now and
+// then and completes nothing for longer holds a name and memory for no stream.
+constexpr uint64_t message_ns_max = 60 * ns_per_s;
+
+}  // namespace
 
 Session::Session(const SessionSettings& settings, uint64_t random_seed, Instant now)
     : state_(std::make_unique<State>(settings, random_seed, now)) {}
@@ -162,7 +169,9 @@ Instant Session::State::deadline() const {
     case Fault::first_media_timeout:
       return published_at.after_ns(settings.first_media_ns);
     case Fault::silent_publisher:
-      return last_media.after_ns(settings.silent_publisher_ns);
+      return std::min(
+          last_media.after_ns(settings.silent_publisher_ns),
+          last_whole_media.after_ns(std::max(message_ns_max, settings.silent_publisher_ns)));
     default:
       return phase_since.after_ns(settings.connect_to_publish_ns);
   }

@@ -133,6 +133,7 @@ std::expected<std::optional<Fault>, Fault> Session::State::begin_message(const P
 }
 
 MediaPiece Session::State::media_piece(const Piece& piece) {
+  if (!media_seen || piece.completes()) last_whole_media = now;
   media_seen = true;
   last_media = now;
   return MediaPiece{.message_stream_id = publish_id,

@@ -127,6 +127,7 @@ struct Session::State {
   Instant phase_since;
   Instant published_at{};
   Instant last_media{};
+  Instant last_whole_media{};  // when a media message was last complete, or the first one began
   Instant ping_answered{};
   Instant second_since{};  // of the counters per second
 

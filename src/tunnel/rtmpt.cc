@@ -53,7 +53,8 @@ uint8_t RtmptInterval::next(bool with_data) {
   const uint32_t doublings =
       empty_answers_ < patience_answers ? 0 : empty_answers_ - patience_answers + 1;
   empty_answers_ = std::min(empty_answers_ + 1, patience_answers + doublings_max);
-  return doublings == 0 ? 1 : static_cast<uint8_t>((1u << std::min(doublings, doublings_max)) + 1);
+  return doublings == 0 ? uint8_t{1}
+                        : static_cast<uint8_t>((1u << std::min(doublings, doublings_max)) + 1);
 }
 
 }  // namespace penstock::tunnel

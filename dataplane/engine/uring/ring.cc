@@ -90,9 +90,18 @@ void Ring::adopt_by_this_thread() {
 
 bool Ring::owned_by_this_thread() const { return owner_ == gettid(); }
 
+namespace {
+
+// 5 s: a host that has no memory for so long serves nobody, and a restart may.
+constexpr int submit_attempts_max = 5000;
+
+}  // namespace
+
 io_uring_sqe& Ring::next_sqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  if (sqe == nullptr) {
+  for (int attempt = 0; sqe == nullptr && attempt < submit_attempts_max; ++attempt) {
+    // The kernel may be short of memory for requests for a moment: what is queued waits with us.
+    if (attempt > 0) usleep(1000);
     enter({});
     sqe = io_uring_get_sqe(&ring_);
   }

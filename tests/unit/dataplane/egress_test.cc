@@ -111,6 +111,35 @@ TEST_F(egress, dropping_media_keeps_what_is_in_flight_and_what_a_decoder_needs) 
   EXPECT_EQ(engine_.sent[12], 3) << "the header comes first, as it was queued";
 }
 
+TEST_F(egress, of_each_header_only_the_newest_waits_for_a_slow_peer) {
+  push(FrameKind::video, 10);
+  flush();
+  push(FrameKind::video, 20, true);  // 2
+  push(FrameKind::audio, 30, true);  // 3
+  push(FrameKind::video, 40);        // 4
+  push(FrameKind::video, 50, true);  // 5 replaces 2
+  EXPECT_EQ(egress_.droppable_bytes(), 52u);
+  EXPECT_EQ(egress_.drop_media(pool_), 2u);
+  EXPECT_EQ(egress_.droppable_bytes(), 0u);
+  egress_.sent(pool_, 22, Instant{2});
+  engine_.sent.clear();
+  flush();
+  ASSERT_EQ(engine_.sent.size(), 42u + 62u);
+  EXPECT_EQ(engine_.sent[12], 3);
+  EXPECT_EQ(engine_.sent[42 + 12], 5);
+}
+
+TEST_F(egress, answers_are_counted_until_they_are_sent) {
+  push(FrameKind::control, 100);
+  push(FrameKind::audio, 100);
+  EXPECT_EQ(egress_.control_bytes(), 112u);
+  EXPECT_EQ(egress_.drop_media(pool_), 1u);
+  EXPECT_EQ(egress_.control_bytes(), 112u);
+  flush();
+  egress_.sent(pool_, 112, Instant{2});
+  EXPECT_EQ(egress_.control_bytes(), 0u);
+}
+
 TEST_F(egress, order_and_bytes_survive_any_pattern_of_growth_and_completion) {
   std::vector<uint8_t> expected;
   uint64_t outstanding = 0;

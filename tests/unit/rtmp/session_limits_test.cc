@@ -74,6 +74,23 @@ TEST(SessionDeadlines, silence_of_a_publisher_counts_from_its_last_media) {
   EXPECT_EQ(expired(peer), Fault::silent_publisher);
 }
 
+TEST(SessionDeadlines, a_message_that_trickles_holds_a_name_for_a_minute_at_most) {
+  SessionProbe peer;
+  peer.publishing();
+  // Type 0 header of a video message of 1 MiB on chunk stream 6, and then a byte every 5 s.
+  const uint8_t header[] = {6, 0, 0, 0, 0x10, 0, 0, 9, 1, 0, 0, 0};
+  const Instant began = peer.now;
+  peer.feed(header);
+  const uint8_t byte[] = {0x17};
+  while (peer.now < began.after_ms(100'000) && peer.session.deadline() > peer.now) {
+    peer.feed(byte);
+    peer.now = peer.now.after_ms(5000);
+  }
+  EXPECT_GE(peer.now, began.after_ms(60'000));
+  EXPECT_LE(peer.now, began.after_ms(70'000));
+  EXPECT_EQ(expired(peer), Fault::silent_publisher);
+}
+
 TEST(SessionDeadlines, media_before_the_verdict_counts_as_first_media) {
   SessionProbe peer;
   peer.connected();
