@@ -215,8 +215,15 @@ void SimPlayer::check_order(const MediaSource& source, const MediaMark& mark) {
     last_number_ = last_video_ = 0;
   }
   const MediaKindSent kind = source.kind(mark.number);
-  if (kind == MediaKindSent::video_config || kind == MediaKindSent::audio_config)
-    return;  // may come again
+  if (kind == MediaKindSent::video_config || kind == MediaKindSent::audio_config) {
+    headers_.insert({mark.source, kind});  // may come again
+    return;
+  }
+  const bool picture = kind == MediaKindSent::video;
+  if (!headers_.contains(
+          {mark.source, picture ? MediaKindSent::video_config : MediaKindSent::audio_config})) {
+    return fail(number + " without the header that a decoder needs");
+  }
   if (mark.number <= last_number_) return fail(number + " after " + std::to_string(last_number_));
   last_number_ = mark.number;
   if (kind == MediaKindSent::video) {

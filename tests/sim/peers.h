@@ -138,6 +138,7 @@ class SimPlayer final : public RtmpPeer {
   uint32_t last_number_ = 0;
   uint32_t last_video_ = 0;
   std::set<uint32_t> sources_seen_;
+  std::set<std::pair<uint32_t, MediaKindSent>> headers_;
   std::map<uint32_t, Got> got_;
   Instant stalled_until_;
   bool leaving_ = false;

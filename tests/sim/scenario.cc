@@ -62,6 +62,12 @@ Plan Scenario::plan_of(Prng& prng) {
   plan.clock_jumps = prng.chance(150);
   plan.workers_stall = prng.chance(250);
   plan.ends_by_stop = prng.chance(200);
+  plan.crowd = prng.chance(60);
+  if (plan.crowd) {  // 40 joiners of a GOP of 150 messages on one other worker: more than a ring
+                     // holds
+    plan.players = 40 + static_cast<uint32_t>(prng.below(40));
+    plan.connections_max = 128;
+  }
   return plan;
 }
 
@@ -89,7 +95,7 @@ std::string Scenario::describe() const {
       << plan_.faults.delay_ns_max / ns_per_ms << ", short " << plan_.faults.short_receive
       << ", partial " << plan_.faults.partial_send << ", stall " << plan_.faults.stall << ", reset "
       << plan_.faults.reset << (plan_.clock_jumps ? ", clock jumps" : "")
-      << (plan_.workers_stall ? ", workers stall" : "")
+      << (plan_.workers_stall ? ", workers stall" : "") << (plan_.crowd ? ", a crowd" : "")
       << (plan_.ends_by_stop ? ", ends by stop" : "") << (plan_.noises > 0 ? ", noise" : "");
   return out.str();
 }
@@ -178,7 +184,15 @@ void Scenario::come_and_go() {
   };
   if (here(publishers_) < plan_.publishers && publishers_.size() < 12 && prng_.chance(30))
     add_publisher();
-  if (here(players_) < plan_.players && players_.size() < 24 && prng_.chance(50)) add_player();
+  const size_t players_max = plan_.crowd ? 150 : 24;
+  const uint32_t hurry = plan_.crowd ? 1000 : 50;
+  for (uint32_t i = 0; i < (plan_.crowd ? 20 : 1); ++i) {
+    const bool due = !plan_.crowd || network_.now() > Instant{3 * ns_per_s};
+    if (due && here(players_) < plan_.players && players_.size() < players_max &&
+        prng_.chance(hurry)) {
+      add_player();
+    }
+  }
   if (!plan_.calm && !players_.empty() && prng_.chance(3))
     players_[prng_.below(players_.size())]->leave();
   if (noises_.size() < plan_.noises && prng_.chance(30)) {

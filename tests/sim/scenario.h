@@ -30,6 +30,7 @@ struct Plan {
   uint64_t duration_ms = 0;
   bool clock_jumps = false;
   bool workers_stall = false;  // rings fill
+  bool crowd = false;          // many players come at once
   bool ends_by_stop = false;   // the process is told to stop with everybody connected
 };
 
