@@ -236,6 +236,7 @@ void DataPlane::keep_applied() {
   }
   store_failed_ = false;
   stored_epoch_ = wanted.epoch;
+  memory_.region().header().kept_epoch.publish(stored_epoch_);
 }
 
 void DataPlane::keep_house(int signals) {

@@ -22,7 +22,7 @@
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
-constexpr uint32_t region_version = 1;
+constexpr uint32_t region_version = 2;
 
 /// Fixed-size text, zero-terminated and zero-padded. Too long is cut.
 template <size_t Capacity>
@@ -281,6 +281,7 @@ struct RegionHeader {
   uint32_t padding = 0;
   Cell control_heartbeat_ns;  // monotonic clock, written by the control plane: fresh means that
                               // asking for verdicts pays
+  Cell kept_epoch;  // of Wanted: what a data plane that dies now would start from; written by main
 };
 
 static_assert(offsetof(RegionHeader, magic) == 0);
@@ -293,7 +294,8 @@ static_assert(offsetof(RegionHeader, started_unix_ms) == 32);
 static_assert(offsetof(RegionHeader, run_id) == 40);
 static_assert(offsetof(RegionHeader, process_id) == 48);
 static_assert(offsetof(RegionHeader, control_heartbeat_ns) == 56);
-static_assert(sizeof(RegionHeader) == 64);
+static_assert(offsetof(RegionHeader, kept_epoch) == 64);
+static_assert(sizeof(RegionHeader) == 72);
 static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 &&
               sizeof(WantedState) % 8 == 0);
 static_assert(sizeof(Command) == 160 && sizeof(VerdictRequest) == 2384);
