@@ -11,6 +11,9 @@
 namespace penstock::dataplane {
 namespace {
 
+// Closes the file: what lacks it was cut short.
+constexpr std::string_view last_line = "# complete\n";
+
 // The one setting that may be live and is no tunable.
 constexpr std::string_view log_level_name = "log.level";
 
@@ -48,6 +51,8 @@ std::expected<std::optional<AppliedConfig>, std::string> AppliedConfigFile::load
     if (text.error() == ENOENT) return std::nullopt;
     return std::unexpected(path_ + ": " + std::strerror(text.error()));
   }
+  // An empty or half-written file would parse: as other settings than were applied.
+  if (!text->ends_with(last_line)) return std::unexpected(path_ + ": incomplete");
   const auto parsed = config::parse(*text, path_);
   if (!parsed) return std::unexpected(parsed.error().front().to_string());
   AppliedConfig applied{*parsed};
@@ -78,7 +83,7 @@ std::expected<void, std::string> AppliedConfigFile::store(const AppliedConfig& a
     live += std::string(log_level_name) + '\n';
   }
   if (auto stored = replace_file(live_path_, live); !stored) return stored;
-  return replace_file(path_, config::render(applied.config));
+  return replace_file(path_, config::render(applied.config) + std::string(last_line));
 }
 
 void AppliedConfigFile::remove() const {

@@ -39,11 +39,15 @@ std::string time_text(uint64_t unix_ms) {
   return text;
 }
 
-/// What a peer sent, fit for one line: control characters and what is not ASCII become "?".
+/// What a peer sent, fit for one line: control characters become "?", those of ISO 6429 that a
+/// terminal takes out of UTF-8 (C2 80 to C2 9F) too. Names stay as they are in `penstockctl`.
 std::string printable(std::string_view text) {
   std::string result(text);
-  for (char& c : result) {
-    if (c < 0x20 || c > 0x7E) c = '?';
+  for (size_t i = 0; i < result.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(result[i]);
+    const bool c1 =
+        byte >= 0x80 && byte <= 0x9F && i > 0 && static_cast<uint8_t>(text[i - 1]) == 0xC2;
+    if (byte < 0x20 || byte == 0x7F || c1) result[i] = '?';
   }
   return result;
 }
@@ -80,7 +84,8 @@ std::string log_line(const LogRecord& record, config::LogFormat format) {
     if (!peer.empty()) line["peer"] = peer;
     if (record.connection_id != 0) line["connection"] = record.connection_id;
     line["worker"] = record.worker;
-    if (record.number != 0) line["number"] = record.number;
+    if (record.number != 0) line[std::string(info.number)] = record.number;
+    if (record.suppressed != 0) line["suppressed"] = record.suppressed;
     if (!detail.empty()) line["detail"] = detail;
     return json_line(line);
   }
@@ -92,7 +97,12 @@ std::string log_line(const LogRecord& record, config::LogFormat format) {
   if (record.connection_id != 0)
     line.append(" connection=").append(std::to_string(record.connection_id));
   line.append(" worker=").append(std::to_string(record.worker));
-  if (record.number != 0) line.append(" number=").append(std::to_string(record.number));
+  if (record.number != 0) {
+    line.append(" ").append(info.number).append("=").append(std::to_string(record.number));
+  }
+  if (record.suppressed != 0) {
+    line.append(" (and ").append(std::to_string(record.suppressed)).append(" more like this)");
+  }
   return line;
 }
 

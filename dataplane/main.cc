@@ -25,6 +25,8 @@ namespace {
 // Log rings hold 4096 records; at 20 ms between looks that is 200,000 records a second.
 constexpr int housekeeping_ms = 20;
 
+constexpr uint32_t port_retry_ms = 50;
+
 // What a publisher costs beside frames: Connection, Session and Stream (0.4 + 1.6 + 2.0 KiB), their
 // vectors and the allocator's rounding.
 constexpr uint64_t connection_bytes = 6 * 1024;
@@ -95,6 +97,7 @@ class DataPlane {
   std::vector<Core> cores_;
   std::unique_ptr<LogWriter> log_;
   uint64_t stored_epoch_ = 0;
+  DescriptorLimit descriptors_;
   bool store_failed_ = false;
   Instant store_failed_at_;
 };
@@ -127,7 +130,13 @@ std::expected<void, std::string> DataPlane::prepare() {
   const auto endpoints = listen_endpoints(config);
   if (!endpoints) return std::unexpected(endpoints.error());
   for (const engine::Endpoint& endpoint : *endpoints) {
-    if (const auto taken = engine::endpoint_in_use(endpoint)) return std::unexpected(*taken);
+    // A process that was killed may still be letting go of its ports.
+    auto taken = engine::endpoint_in_use(endpoint);
+    for (uint32_t waited_ms = 0; taken && waited_ms < restart_wait_ms; waited_ms += port_retry_ms) {
+      usleep(port_retry_ms * 1000);
+      taken = engine::endpoint_in_use(endpoint);
+    }
+    if (taken) return std::unexpected(*taken);
   }
   for (const uint32_t number : config.workers) {
     if (auto prepared = prepare_core(*endpoints, number); !prepared) return prepared;
@@ -145,9 +154,11 @@ std::expected<void, std::string> DataPlane::prepare() {
   for (const Core& core : cores_) rings.push_back(core.log.get());
   log_ = std::make_unique<LogWriter>(rings, config.log_format);
   if (!start_.note.empty()) log_->write(control::LogLevel::warning, start_.note);
-  const std::string shortfall =
+  descriptors_ =
       raise_descriptor_limit(control::value_of(config.tunables, control::Tunable::connections_max));
-  if (!shortfall.empty()) log_->write(control::LogLevel::warning, shortfall);
+  if (!descriptors_.shortfall.empty()) {
+    log_->write(control::LogLevel::warning, descriptors_.shortfall);
+  }
   print_memory();
   return {};
 }
@@ -195,6 +206,7 @@ void DataPlane::start_workers() {
                             .frame_memory = core.frame_memory,
                             .random_seed = random_word(),
                             .unix_minus_monotonic_ms = offset,
+                            .connections_max = descriptors_.connections_max,
                             .stop = &stop_};
     core.thread = std::thread([parts, number = core.number] {
       pin_to_core(number);

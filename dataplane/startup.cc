@@ -24,6 +24,8 @@ namespace {
 // Rings, region, sockets of the control plane, files.
 constexpr uint64_t descriptors_beside_connections = 256;
 
+constexpr uint32_t lock_retry_ms = 50;
+
 /// mkdir -p, for its owner alone.
 bool make_folders(const std::string& path) {
   for (size_t at = 1; at <= path.size(); ++at) {
@@ -31,6 +33,26 @@ bool make_folders(const std::string& path) {
     if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) return false;
   }
   return true;
+}
+
+/// dataplane.state_dir of a file that does not parse, as far as a line says it: a half-edited file
+/// must not keep a crashed data plane from what it had applied. Empty when no line does.
+std::string state_dir_in(std::string_view text) {
+  constexpr std::string_view key = "state_dir";
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+    if (!line.starts_with(key)) continue;
+    line.remove_prefix(key.size());
+    const size_t open = line.find_first_of("\"'");
+    if (open == std::string_view::npos || line.substr(0, open).find('=') == std::string_view::npos)
+      continue;
+    const size_t close = line.find(line[open], open + 1);
+    if (close != std::string_view::npos)
+      return std::string(line.substr(open + 1, close - open - 1));
+  }
+  return {};
 }
 
 std::string joined(const std::vector<config::Problem>& problems) {
@@ -101,7 +123,8 @@ std::expected<Options, std::string> parse_options(int argc, char** argv) {
   return options;
 }
 
-std::expected<StateFolder, std::string> StateFolder::take(const std::string& path) {
+std::expected<StateFolder, std::string> StateFolder::take(const std::string& path,
+                                                          uint32_t wait_ms) {
   if (!make_folders(path)) {
     return std::unexpected(path + ": " + std::strerror(errno) +
                            ": set dataplane.state_dir to a folder that can be written");
@@ -113,10 +136,21 @@ std::expected<StateFolder, std::string> StateFolder::take(const std::string& pat
                            ": set dataplane.state_dir to a folder that can be written");
   }
   StateFolder folder(path, lock);
-  if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    return std::unexpected(path +
-                           ": another penstockd uses this state folder: stop it, or set another "
-                           "dataplane.state_dir");
+  uint32_t waited_ms = 0;
+  while (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    if (waited_ms >= wait_ms) {
+      const std::string holder = read_text_file(lock_path).value_or("");
+      return std::unexpected(path + ": penstockd" +
+                             (holder.empty() ? "" : " (process " + holder + ")") +
+                             " uses this state folder: stop it, or set another "
+                             "dataplane.state_dir");
+    }
+    usleep(lock_retry_ms * 1000);
+    waited_ms += lock_retry_ms;
+  }
+  const std::string self = std::to_string(getpid());
+  if (::ftruncate(lock, 0) != 0 || ::write(lock, self.data(), self.size()) < 0) {
+    // Only a message of another process would be poorer: the lock is what counts.
   }
   return folder;
 }
@@ -131,22 +165,25 @@ StateFolder::~StateFolder() {
 std::expected<Start, std::string> choose_start(const Options& options) {
   std::string problem;
   std::optional<config::Config> from_file;
-  if (const auto text = read_text_file(options.config_path); !text) {
+  const auto text = read_text_file(options.config_path);
+  if (!text) {
     problem = options.config_path + ": " + std::strerror(text.error());
   } else if (auto parsed = config::parse(*text, options.config_path); !parsed) {
     problem = joined(parsed.error());
   } else {
     from_file = std::move(*parsed);
   }
-  if (!from_file && options.state_dir.empty()) return std::unexpected(problem);
-
   Start start;
-  start.state_dir = options.state_dir.empty() ? from_file->state_dir : options.state_dir;
+  start.state_dir = !options.state_dir.empty() ? options.state_dir
+                    : from_file                ? from_file->state_dir
+                                               : state_dir_in(text.value_or(""));
+  if (start.state_dir.empty()) return std::unexpected(problem);
   const AppliedConfigFile file(start.state_dir);
   if (!options.ignore_applied) {
     auto applied = file.load();
     if (applied && *applied) {
       start.applied = std::move(**applied);
+      start.applied.config.state_dir = start.state_dir;
       start.note = "the last run did not stop cleanly: starting from what it had applied (" +
                    file.path() + ")";
       if (!from_file) start.note += "; the configuration file has a problem: " + problem;
@@ -210,17 +247,24 @@ void pin_to_core(uint32_t core) {
   static_cast<void>(pthread_setaffinity_np(pthread_self(), sizeof(set), &set));
 }
 
-std::string raise_descriptor_limit(uint64_t connections_max) {
+DescriptorLimit raise_descriptor_limit(uint64_t connections_max) {
   const uint64_t needed = connections_max + descriptors_beside_connections;
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+    return {connections_max, {}};
   rlimit raised{needed, limit.rlim_max > needed ? limit.rlim_max : needed};
-  if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return {};
+  if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return {connections_max, {}};
   raised = {limit.rlim_max, limit.rlim_max};
   static_cast<void>(setrlimit(RLIMIT_NOFILE, &raised));
-  return "descriptor limit " + std::to_string(limit.rlim_max) +
-         " is below limits.connections_max " + std::to_string(connections_max) +
-         ": raise LimitNOFILE (ulimit -n), or lower limits.connections_max";
+  // Refusing one connection more needs a descriptor, too: without the reserve it would hang in the
+  // backlog instead.
+  const uint64_t usable = limit.rlim_max > 2 * descriptors_beside_connections
+                              ? limit.rlim_max - descriptors_beside_connections
+                              : limit.rlim_max / 2;
+  return {usable, "the descriptor limit " + std::to_string(limit.rlim_max) + " allows " +
+                      std::to_string(usable) + " connections, not limits.connections_max " +
+                      std::to_string(connections_max) +
+                      ": raise LimitNOFILE (ulimit -n), or lower limits.connections_max"};
 }
 
 }  // namespace penstock::dataplane

@@ -16,6 +16,9 @@
 // would fix it.
 namespace penstock::dataplane {
 
+// Six kills under load: the last process's lock and ports were gone after 250 ms at most.
+constexpr uint32_t restart_wait_ms = 5000;
+
 struct Options {
   std::string config_path;
   std::string
@@ -33,7 +36,10 @@ struct Options {
 /// socket.
 class StateFolder {
  public:
-  [[nodiscard]] static std::expected<StateFolder, std::string> take(const std::string& path);
+  /// Waits up to wait_ms for a holder that is just ending: the kernel tears a killed process's
+  /// rings down for some hundred ms, and a restart must not fail for that.
+  [[nodiscard]] static std::expected<StateFolder, std::string> take(
+      const std::string& path, uint32_t wait_ms = restart_wait_ms);
   StateFolder(StateFolder&& other) noexcept;
   StateFolder(const StateFolder&) = delete;
   StateFolder& operator=(const StateFolder&) = delete;
@@ -67,8 +73,11 @@ struct Start {
 [[nodiscard]] std::expected<void, std::string> check_cores(const std::vector<uint32_t>& cores);
 void pin_to_core(uint32_t core);
 
-/// Raises the descriptor limit to what connections_max needs; the shortfall as text, empty when
-/// there is none.
-[[nodiscard]] std::string raise_descriptor_limit(uint64_t connections_max);
+struct DescriptorLimit {
+  uint64_t connections_max = 0;  // what there are descriptors for, at most what was asked
+  std::string shortfall;         // for the operator; empty when there is none
+};
+/// Raises the descriptor limit to what connections_max needs, as far as the host allows.
+[[nodiscard]] DescriptorLimit raise_descriptor_limit(uint64_t connections_max);
 
 }  // namespace penstock::dataplane

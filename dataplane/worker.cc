@@ -285,6 +285,7 @@ void Worker::expire(Connection& connection) {
     const Ask& open = connection.asks[i];
     if (open.stage == Ask::Stage::verdict && now_ >= open.decide_at) {
       count(Counter::verdicts_late);
+      log(LogEvent::verdict_late, &connection, open.name, {});
       decide_by_own_policy(connection, open.request_id);
       break;  // asks may have changed; what is left comes with the next expiry
     }

@@ -34,6 +34,7 @@ struct WorkerParts {
   MutableBytes frame_memory;  // aligned to block_bytes_min
   uint64_t random_seed = 0;
   int64_t unix_minus_monotonic_ms = 0;
+  uint64_t connections_max = UINT64_MAX;  // what the host has descriptors for
   const StopFlag* stop = nullptr;
 };
 
@@ -188,6 +189,12 @@ class Worker {
     return control::value_of(wanted_.tunables, tunable);
   }
 
+  struct LogRate {
+    Instant second_since;
+    uint32_t count = 0;
+    uint32_t suppressed = 0;
+  };
+
   WorkerParts parts_;
   engine::Engine& engine_;
   Mesh& mesh_;
@@ -236,6 +243,7 @@ class Worker {
   size_t report_connection_cursor_ = 0;
   Instant report_at_;
   Instant memory_logged_at_;
+  std::array<LogRate, log_event_count> log_rates_{};
   Instant shed_at_;
   Instant nothing_to_free_at_;
   bool accepting_ = true;

@@ -59,8 +59,10 @@ void Worker::accept(const engine::EngineEvent& event) {
   }
   // Each worker sees the others' number a moment late: the bound may be passed by as many as there
   // are workers.
-  if (everywhere > tunable(Tunable::connections_max) || stopping_) {
+  const uint64_t limit = std::min(tunable(Tunable::connections_max), parts_.connections_max);
+  if (everywhere > limit || stopping_) {
     count(Counter::connections_refused);
+    log(LogEvent::connection_refused, nullptr, {}, "limits.connections_max is reached", limit);
     engine_.close(event.id);
     return;
   }

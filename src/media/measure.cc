@@ -36,6 +36,8 @@ void StreamMeasure::step(Track& track, uint32_t timestamp, uint32_t bytes, Insta
     const int32_t ahead = difference(timestamp, track.last_timestamp);
     if (ahead < 0 || ahead > jump_ms) {
       ++last_.timestamp_jumps;
+      // The other track jumps a moment later, or has before: only what follows is drift.
+      drift_known_ = false;
     } else if (ahead > 0) {
       ++track.steps;
       track.advance_ms += static_cast<uint64_t>(ahead);

@@ -22,8 +22,8 @@ namespace penstock::control {
   X(message_bytes_max, "limits.message_bytes_max", "bytes", 4'096, 16'777'215, 8'388'608, true,   \
     "largest RTMP message a peer may send")                                                       \
   X(subscriber_queue_bytes, "limits.subscriber_queue_bytes", "bytes", 65'536, 268'435'456,        \
-    4'194'304, true, "how far a subscriber may lag before it is skipped to the next keyframe")    \
-  X(gop_bytes, "limits.gop_bytes", "bytes", 0, 268'435'456, 2'097'152, true,                      \
+    16'777'216, true, "how far a subscriber may lag before it is skipped to the next keyframe")   \
+  X(gop_bytes, "limits.gop_bytes", "bytes", 0, 268'435'456, 8'388'608, true,                      \
     "memory a stream may hold for fast start of new subscribers; 0 switches it off")              \
   X(handshake_ms, "liveness.handshake_ms", "ms", 100, 600'000, 5'000, true,                       \
     "time for the whole handshake")                                                               \

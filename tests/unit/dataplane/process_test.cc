@@ -10,6 +10,7 @@
 #include "dataplane/address_text.h"
 #include "dataplane/applied_config.h"
 #include "dataplane/log_writer.h"
+#include "dataplane/startup.h"
 
 namespace penstock::dataplane {
 namespace {
@@ -66,10 +67,50 @@ TEST(applied_config, comes_back_as_it_was_stored) {
 
 TEST(applied_config, a_damaged_file_is_a_problem_with_a_place) {
   const AppliedConfigFile file(scratch_folder());
-  std::ofstream(file.path()) << "[limits]\ngop_bytes = \"many\"\n";
+  std::ofstream(file.path()) << "[limits]\ngop_bytes = \"many\"\n# complete\n";
   const auto loaded = file.load();
   ASSERT_FALSE(loaded.has_value());
   EXPECT_NE(loaded.error().find("applied.toml:2"), std::string::npos) << loaded.error();
+}
+
+TEST(applied_config, a_file_that_was_cut_short_is_not_believed) {
+  const AppliedConfigFile file(scratch_folder());
+  AppliedConfig applied;
+  applied.config.rtmp = {{"127.0.0.1", 1935, false}};
+  ASSERT_TRUE(file.store(applied).has_value());
+  std::string whole;
+  std::getline(std::ifstream(file.path()), whole, '\0');
+  for (const size_t length : {size_t{0}, size_t{1}, whole.size() / 2, whole.size() - 1}) {
+    std::ofstream(file.path(), std::ios::trunc) << whole.substr(0, length);
+    EXPECT_FALSE(file.load().has_value()) << length << " bytes";
+  }
+}
+
+TEST(start, a_broken_file_does_not_keep_a_crashed_data_plane_down) {
+  const std::string folder = scratch_folder();
+  const std::string path = folder + "/penstock.toml";
+  AppliedConfig applied;
+  applied.config.rtmp = {{"127.0.0.1", 4321, false}};
+  ASSERT_TRUE(AppliedConfigFile(folder + "/state").path().ends_with("applied.toml"));
+  std::ofstream(path) << "[dataplane]\nstate_dir = \"" << folder << "/state\"\nzz ==\n";
+  EXPECT_FALSE(choose_start({.config_path = path}).has_value()) << "nothing was applied";
+  ASSERT_EQ(mkdir((folder + "/state").c_str(), 0700), 0);
+  ASSERT_TRUE(AppliedConfigFile(folder + "/state").store(applied).has_value());
+  const auto start = choose_start({.config_path = path});
+  ASSERT_TRUE(start.has_value()) << start.error();
+  EXPECT_EQ(start->applied.config.rtmp[0].port, 4321);
+  EXPECT_EQ(start->state_dir, folder + "/state");
+  EXPECT_NE(start->note.find("penstock.toml:3"), std::string::npos) << start->note;
+  EXPECT_FALSE(choose_start({.config_path = path, .ignore_applied = true}).has_value());
+}
+
+TEST(state_folder, a_second_process_is_told_who_holds_it) {
+  const std::string folder = scratch_folder();
+  const auto first = StateFolder::take(folder, 0);
+  ASSERT_TRUE(first.has_value());
+  const auto second = StateFolder::take(folder, 0);
+  ASSERT_FALSE(second.has_value());
+  EXPECT_NE(second.error().find(std::to_string(getpid())), std::string::npos) << second.error();
 }
 
 TEST(applied_config, wanted_state_and_merge_are_inverse) {
@@ -107,6 +148,21 @@ TEST(log_line, stays_one_line_whatever_a_peer_is_called) {
   EXPECT_EQ(log_line(record(), config::LogFormat::text),
             "2025-11-23T03:25:06.789Z info publish started: OBS?[2J stream=live/cam?1\" "
             "peer=192.0.2.7:4000 connection=7 worker=0");
+}
+
+TEST(log_line, names_its_number_and_keeps_names_of_people) {
+  LogRecord ended = record();
+  ended.event = LogEvent::publish_ended;
+  ended.name.set("live/kämera");
+  ended.detail.set(
+      "a\xC2\x9B"
+      "31mb");
+  ended.number = 44;
+  ended.suppressed = 7;
+  const std::string line = log_line(ended, config::LogFormat::text);
+  EXPECT_NE(line.find("stream=live/kämera "), std::string::npos) << line;
+  EXPECT_NE(line.find("bytes_received=44 (and 7 more like this)"), std::string::npos) << line;
+  EXPECT_EQ(line.find("\xC2\x9B"), std::string::npos) << "no terminal sequence from a peer";
 }
 
 TEST(log_line, json_can_be_read_back) {
