@@ -369,14 +369,17 @@ void Scenario::check_nothing_missing() {
         continue;
       const uint32_t last = source.numbers_made() - 1;
       if (got.first < 3 || last < 3) continue;
-      if (got.last != last) {
-        fail("calm, and a player of " + player->name() + " got " + std::to_string(id) + " up to " +
-             std::to_string(got.last) + " of " + std::to_string(last));
-      } else if (got.count != last - got.first + 1) {
-        fail("calm, and a player of " + player->name() + " got " + std::to_string(got.count) +
-             " messages of " + std::to_string(id) + " from " + std::to_string(got.first) + " to " +
-             std::to_string(last));
-      }
+      const std::string what = "calm, and a player of " + player->name() + " got " +
+                               std::to_string(got.count) + " messages of source " +
+                               std::to_string(id) + " from " + std::to_string(got.first) + " to " +
+                               std::to_string(got.last) + " of " + std::to_string(last);
+      // A successor on the player's own worker may come before the last leases of the one before
+      // it.
+      const bool succeeded = std::ranges::any_of(oracle_.names, [&](const auto& other) {
+        return other.first > id && other.second == player->name();
+      });
+      const bool to_the_end = got.last == last || succeeded;
+      if (!to_the_end || got.count != got.last - got.first + 1) fail(what);
     }
   }
 }
