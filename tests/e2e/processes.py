@@ -104,7 +104,8 @@ class Penstock:
         self.socket_path = self.folder / "control.sock"
         self.publish, self.keys, self.more = publish, list(keys), more
         # The defaults size for a whole machine; tests run several of these beside their players.
-        self.limits = {"connections_max": 2000, "streams_max": 2000, "frame_memory_bytes": 256 << 20, **(limits or {})}
+        self.limits = {"connections_max": 2000, "streams_max": 2000, "frame_memory_bytes": 256 << 20,
+                       "subscriber_queue_bytes": 4 << 20, **(limits or {})}
         self.dataplane = self.control = None
         self.runs = []
         self.expected_codes = {}
