@@ -159,6 +159,7 @@ class Worker {
   void take_returns();
   void take_mail();
   void take_mail(const Mail& mail);
+  void take_route(const Mail& mail);
   void take_leases();
   void take_lease(WorkerId from, const Lease& lease);
   bool lease(WorkerId to, Lease lease);

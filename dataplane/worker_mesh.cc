@@ -145,30 +145,39 @@ void Worker::take_mail(const Mail& mail) {
       send_mail(home_of(mail.name.view()), release);
       return;
     }
-    case MailKind::route: {
-      const auto found = streams_by_id_.find(mail.stream_id);
-      if (found == streams_by_id_.end() || !found->second->owned_here()) return;
-      if (mail.worker == parts_.id) return;
-      Stream& stream = *found->second;
-      const uint64_t bit = uint64_t{1} << mail.worker;
-      if (!mail.on) {
-        stream.routes &= ~bit;
-        stream.gapped &= ~bit;
-        stream.unannounced &= ~bit;
-      } else if ((stream.routes & bit) == 0) {
-        stream.routes |= bit;
-        announce_start(stream, mail.worker, false);
-        Connection& publisher = *stream.publisher;
-        if (publisher.low_water > 1) engine_.set_low_water(publisher.id, publisher.low_water = 1);
-      }
+    case MailKind::route:
+      take_route(mail);
       return;
-    }
     case MailKind::shed:
       static_cast<void>(shed_backlog());
       return;
     case MailKind::join:
       send_past_to(mail.from, mail.stream_id, mail.token);
       return;
+  }
+}
+
+/// A worker wants the frames of a stream of ours, or no longer does.
+void Worker::take_route(const Mail& mail) {
+  const auto found = streams_by_id_.find(mail.stream_id);
+  if (found == streams_by_id_.end() || !found->second->owned_here()) return;
+  if (mail.worker == parts_.id) return;
+  Stream& stream = *found->second;
+  const uint64_t bit = uint64_t{1} << mail.worker;
+  if (!mail.on) {
+    stream.routes &= ~bit;
+    stream.gapped &= ~bit;
+    stream.unannounced &= ~bit;
+  } else if ((stream.routes & bit) == 0) {
+    stream.routes |= bit;
+    announce_start(stream, mail.worker, false);
+    // Its interest may have gone and come faster than the route: it then keeps its subscribers
+    // and misses what was sent in between. Pictures wait for a keyframe; headers are not
+    // repeated.
+    const bool room = deferred_notes_[mail.worker].empty() && (stream.unannounced & bit) == 0;
+    if (!room || !lease_headers(stream, mail.worker)) stream.gapped |= bit;
+    Connection& publisher = *stream.publisher;
+    if (publisher.low_water > 1) engine_.set_low_water(publisher.id, publisher.low_water = 1);
   }
 }
 
