@@ -103,6 +103,7 @@ class Reader {
   void take_http(std::string_view name, const toml::node& node);
   void take_socket(std::string_view name, const toml::node& node);
   void take_token_file(std::string_view name, const toml::node& node);
+  void check_http_apart_from_rtmp();
   void take_log_format(std::string_view name, const toml::node& node);
   void take_log_level(std::string_view name, const toml::node& node);
   void take_tunable(std::string_view name, const toml::node& node);
@@ -110,8 +111,9 @@ class Reader {
   std::string file_;
   Config config_;
   std::vector<Problem> problems_;
-  toml::source_region http_at_;
-  toml::source_region state_dir_at_;
+  toml::source_region http_at_{};
+  toml::source_region state_dir_at_{};
+  toml::source_region rtmp_at_{};
   bool http_needs_token_ = false;
 };
 
@@ -318,6 +320,7 @@ void Reader::take_rtmp(std::string_view name, const toml::node& node) {
     problem(node, std::string{name} + ": " + std::to_string(array->size()) +
                       " addresses; accepted: 1 to " + std::to_string(listen_addresses_max));
   }
+  rtmp_at_ = node.source();
   std::vector<ListenAddress> addresses;
   std::set<std::pair<std::array<uint8_t, 16>, std::pair<uint16_t, bool>>> seen;
   for (const toml::node& item : *array) {
@@ -442,6 +445,30 @@ void Reader::take_tunable(std::string_view name, const toml::node& node) {
   config_.tunables[static_cast<size_t>(*tunable)] = static_cast<uint64_t>(value);
 }
 
+/// The first to listen would take the port from the other.
+void Reader::check_http_apart_from_rtmp() {
+  constexpr std::string_view localhost = "localhost:";
+  const bool named = config_.http.starts_with(localhost);
+  const std::optional<Address> http =
+      parse_address(named ? "127.0.0.1:" + config_.http.substr(localhost.size()) : config_.http);
+  if (!http) return;
+  const auto everywhere = [](const Address& address) {
+    return std::ranges::all_of(address.bytes, [](uint8_t byte) { return byte == 0; });
+  };
+  const auto same = [&](const ListenAddress& listed) {
+    // By bytes: "[0::1]" and "[::1]" are one address.
+    const std::optional<Address> rtmp = parse_address(to_string(listed));
+    if (!rtmp || rtmp->port != http->port) return false;
+    if (!http->host.empty() && rtmp->ipv6 != http->ipv6) return false;
+    return rtmp->bytes == http->bytes || everywhere(*rtmp) || everywhere(*http);
+  };
+  const auto taken = std::ranges::find_if(config_.rtmp, same);
+  if (taken == config_.rtmp.end()) return;
+  problem(http_at_.begin.line != 0 ? http_at_ : rtmp_at_,
+          "control.http: " + quoted(config_.http) + " is the port of listen.rtmp " +
+              quoted(to_string(*taken)) + "; accepted: another port");
+}
+
 std::expected<Config, std::vector<Problem>> Reader::result() {
   if (http_needs_token_ && config_.token_file.empty()) {
     problem(http_at_, "control.http: " + quoted(config_.http) +
@@ -458,6 +485,7 @@ std::expected<Config, std::vector<Problem>> Reader::result() {
     }
   }
   if (config_.rtmp.empty()) config_.rtmp = {{"127.0.0.1", 1935, false}};
+  check_http_apart_from_rtmp();
   if (problems_.empty()) return std::move(config_);
   // The document is kept by name and not by place. Two problems of one line stand in the order of
   // their texts.
@@ -479,6 +507,11 @@ std::expected<Config, std::vector<Problem>> parse(std::string_view text, std::st
   Reader reader(file);
   reader.read(document.table());
   return reader.result();
+}
+
+std::vector<std::string> cautions(const Config& config) {
+  if (config.publish != control::AdmissionMode::keys || !config.keys.empty()) return {};
+  return {"admission.publish is \"keys\" and admission.keys is empty: nobody may publish"};
 }
 
 bool is_stream_name(std::string_view text) {

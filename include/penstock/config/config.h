@@ -53,8 +53,9 @@ struct Problem {
   std::string file;
   uint32_t line = 0;
   std::string text;
+  /// Without a line where there is none (0: about the file as a whole).
   [[nodiscard]] std::string to_string() const {
-    return file + ":" + std::to_string(line) + ": " + text;
+    return file + (line == 0 ? "" : ":" + std::to_string(line)) + ": " + text;
   }
 };
 
@@ -62,6 +63,9 @@ struct Problem {
 /// ends the look at once.
 [[nodiscard]] std::expected<Config, std::vector<Problem>> parse(std::string_view text,
                                                                 std::string_view file);
+
+/// What is accepted and probably not meant, one line each.
+[[nodiscard]] std::vector<std::string> cautions(const Config& config);
 
 /// A file that parse() turns into the same Config again. Keys of admission are included: keep it
 /// private to its owner.

@@ -34,6 +34,48 @@ TEST(ConfigParse, empty_file_is_all_defaults) {
   EXPECT_EQ(config->tunables, control::tunable_defaults());
 }
 
+struct PortCase {
+  std::string_view rtmp;
+  std::string_view http;
+  bool same;
+};
+
+TEST(ConfigParse, http_on_a_port_of_rtmp_is_a_problem_with_its_line) {
+  const PortCase cases[] = {
+      {"127.0.0.1:1935", "127.0.0.1:1935", true},  {"127.0.0.1:1935", "localhost:1935", true},
+      {":1935", "127.0.0.1:1935", true},           {":1935", "[::1]:1935", true},
+      {"0.0.0.0:1935", "127.0.0.1:1935", true},    {"0.0.0.0:1935", "[::1]:1935", false},
+      {"127.0.0.1:1935", "127.0.0.2:1935", false}, {"127.0.0.1:1935", "127.0.0.1:1936", false},
+      {"[::1]:1935", "127.0.0.1:1935", false},     {"[0::1]:1935", "[::1]:1935", true},
+  };
+  for (const PortCase& one : cases) {
+    const std::string text = "[listen]\nrtmp = [\"" + std::string(one.rtmp) +
+                             "\"]\n[control]\nhttp = \"" + std::string(one.http) + "\"\n";
+    const auto problems = problems_of(text);
+    ASSERT_EQ(problems.size(), one.same ? 1U : 0U) << text;
+    if (one.same) {
+      EXPECT_THAT(problems[0], HasSubstr("p.toml:4: control.http"));
+    }
+  }
+  EXPECT_THAT(problems_of("[listen]\nrtmp = [\"127.0.0.1:8935\"]\n"),
+              ElementsAre(HasSubstr("p.toml:2: control.http")));
+}
+
+TEST(ConfigParse, a_problem_without_a_line_does_not_name_line_0) {
+  EXPECT_EQ((Problem{"p.toml", 0, "is empty"}.to_string()), "p.toml: is empty");
+  EXPECT_EQ((Problem{"p.toml", 3, "x"}.to_string()), "p.toml:3: x");
+}
+
+TEST(ConfigCautions, key_mode_without_a_key_is_accepted_and_said) {
+  const auto without = parse("[admission]\npublish = \"keys\"\n", "p.toml");
+  ASSERT_TRUE(without);
+  EXPECT_THAT(cautions(*without), ElementsAre(HasSubstr("nobody may publish")));
+  const auto with = parse("[admission]\npublish = \"keys\"\nkeys = [\"live/a\"]\n", "p.toml");
+  ASSERT_TRUE(with);
+  EXPECT_TRUE(cautions(*with).empty());
+  EXPECT_TRUE(cautions(Config{}).empty());
+}
+
 TEST(ConfigParse, every_key_is_read) {
   const auto config = parse(R"(
 [dataplane]
