@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     "engine/tcp": {"base"},
     "engine/dpdk": {"base", "engine", "engine/tcp"},
     "controlplane": {"base", "control", "config"},
-    "controlplane/cli": {"base", "control", "config"},
+    "controlplane/cli": {"base", "control", "config", "controlplane"},
 }
 # Where bytes become events, nothing of the system may be in reach.
 PURE = {"base", "amf", "rtmp", "tunnel", "media", "control", "config"}
