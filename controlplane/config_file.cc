@@ -6,39 +6,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
+#include "controlplane/file.h"
 #include "controlplane/text.h"
 #include "penstock/control/layout.h"
 
 namespace penstock::controlplane {
 namespace {
 
-// The key list is the largest part of a file: 4 MiB of keys, each with quotes, comma and newline,
-// and room for comments.
-constexpr size_t file_bytes_max = 16 * 1024 * 1024;
-
 // 128 bit as hexadecimal are 32 characters; 16 is the least that nobody guesses over a network.
 constexpr size_t token_bytes_min = 16;
 constexpr size_t token_bytes_max = 1024;
-
-std::expected<std::string, std::string> read_file(const std::string& path, size_t bytes_max) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return std::unexpected(std::string(std::strerror(errno)));
-  if (S_ISDIR(status.st_mode)) return std::unexpected("it is a directory");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::unexpected(std::string(std::strerror(errno)));
-  std::string text(bytes_max + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (text.size() > bytes_max)
-    return std::unexpected("larger than " + std::to_string(bytes_max) + " bytes");
-  return text;
-}
 
 std::expected<std::string, std::string> read_token(const std::string& path) {
   auto text = read_file(path, token_bytes_max);
@@ -52,6 +31,15 @@ std::expected<std::string, std::string> read_token(const std::string& path) {
                            " characters; try: openssl rand -hex 32");
   }
   return text;
+}
+
+/// A token that everybody on this host may read is none.
+void caution_of_mode(Settings& settings) {
+  struct stat status {};
+  const std::string& path = settings.config.token_file;
+  if (::stat(path.c_str(), &status) != 0 || (status.st_mode & 0007) == 0) return;
+  settings.cautions.push_back("control.token_file: " + path +
+                              " is open to everybody on this host: chmod 600 it");
 }
 
 /// What parse() cannot know, because it is pure or because it is about this process.
@@ -91,16 +79,22 @@ std::expected<Settings, Problems> settings_of(std::string_view text, std::string
   Settings settings;
   settings.config = std::move(*config);
   settings.file = file;
+  settings.cautions = config::cautions(settings.config);
   Problems problems;
   check_here(settings, problems);
   if (!problems.empty()) return std::unexpected(std::move(problems));
   return settings;
 }
 
+template <typename Items, typename Text>
+std::string listed(const Items& items, Text text) {
+  std::string all;
+  for (const auto& item : items) all += (all.empty() ? "" : ", ") + text(item);
+  return all;
+}
+
 std::string rtmp_text(const config::Config& config) {
-  std::string text;
-  for (const config::ListenAddress& address : config.rtmp) text += config::to_string(address) + " ";
-  return text;
+  return listed(config.rtmp, [](const auto& address) { return config::to_string(address); });
 }
 
 }  // namespace
@@ -109,10 +103,6 @@ bool HttpAddress::loopback() const {
   in_addr ipv4{};
   if (::inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return (ntohl(ipv4.s_addr) >> 24) == 127;
   return host == "localhost" || host == "::1";
-}
-
-std::string problem_line(const config::Problem& problem) {
-  return problem.line == 0 ? problem.file + ": " + problem.text : problem.to_string();
 }
 
 std::optional<HttpAddress> parse_http_address(std::string_view text) {
@@ -136,7 +126,7 @@ std::optional<HttpAddress> parse_http_address(std::string_view text) {
 }
 
 std::expected<Settings, Problems> load_settings(const std::string& file) {
-  const auto text = read_file(file, file_bytes_max);
+  const auto text = read_file(file, config_file_bytes_max);
   if (!text) return std::unexpected(Problems{{file, 0, "cannot be read: " + text.error()}});
   auto settings = settings_of(*text, file);
   if (!settings) return settings;
@@ -147,13 +137,13 @@ std::expected<Settings, Problems> load_settings(const std::string& file) {
           {file, 0, "control.token_file: " + settings->config.token_file + ": " + token.error()}});
     }
     settings->token = std::move(*token);
+    caution_of_mode(*settings);
   }
   return settings;
 }
 
-Problems check_settings(std::string_view text, std::string_view file) {
-  const auto settings = settings_of(text, file);
-  return settings ? Problems{} : settings.error();
+std::expected<Settings, Problems> check_settings(std::string_view text, std::string_view file) {
+  return settings_of(text, file);
 }
 
 std::vector<std::string> changed_keys(const config::Config& from, const config::Config& to) {
@@ -176,6 +166,19 @@ std::vector<std::string> changed_keys(const config::Config& from, const config::
     compare(from.tunables[i] == to.tunables[i], control::tunable_table[i].key);
   }
   return keys;
+}
+
+std::string value_text(const config::Config& config, std::string_view key) {
+  if (key == "dataplane.engine") return config.engine;
+  if (key == "dataplane.workers")
+    return listed(config.workers, [](uint32_t core) { return std::to_string(core); });
+  if (key == "dataplane.state_dir") return config.state_dir;
+  if (key == "listen.rtmp") return rtmp_text(config);
+  if (key == "control.http") return config.http;
+  if (key == "control.socket") return config.socket;
+  if (key == "log.format") return config.log_format == config::LogFormat::json ? "json" : "text";
+  const auto tunable = control::find_tunable(key);
+  return tunable ? std::to_string(control::value_of(config.tunables, *tunable)) : "";
 }
 
 std::vector<std::string> keys_for_dataplane_restart(const std::vector<std::string>& keys) {

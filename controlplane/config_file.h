@@ -27,25 +27,27 @@ struct Settings {
   std::string file;
   std::string socket;  // config.socket, or its default
   HttpAddress http;
-  std::string token;      // empty: none is asked for; never in a log or an answer
-  std::string keys_text;  // as the region wants it: "app/name\n" ..., sorted
+  std::string token;                  // empty: none is asked for; never in a log or an answer
+  std::vector<std::string> cautions;  // accepted, and to be told to the operator; one line each
+  std::string keys_text;              // as the region wants it: "app/name\n" ..., sorted
 };
 
 using Problems = std::vector<config::Problem>;
-
-/// As Problem::to_string(), but without a line where there is none (line 0: the file as a whole).
-[[nodiscard]] std::string problem_line(const config::Problem& problem);
 
 /// All that is wrong with the file, never only the first.
 [[nodiscard]] std::expected<Settings, Problems> load_settings(const std::string& file);
 
 /// The same for text that is not in force: nothing of the host is looked at (token_file is not
 /// opened).
-[[nodiscard]] Problems check_settings(std::string_view text, std::string_view file);
+[[nodiscard]] std::expected<Settings, Problems> check_settings(std::string_view text,
+                                                               std::string_view file);
 
 /// Keys whose values differ: "listen.rtmp", "limits.gop_bytes", ...
 [[nodiscard]] std::vector<std::string> changed_keys(const config::Config& from,
                                                     const config::Config& to);
+
+/// A value that only a restart changes, as an operator reads it; empty for other keys.
+[[nodiscard]] std::string value_text(const config::Config& config, std::string_view key);
 
 /// Of these keys, the ones that a running data plane (control plane) takes only at its start.
 [[nodiscard]] std::vector<std::string> keys_for_dataplane_restart(

@@ -30,8 +30,9 @@ struct LogField {
   bool number_ = false;
 };
 
-/// One line per event on stderr, as text or as JSON. Any thread. Fields never hold a key, a token
-/// or a query string; in key mode a stream's name is a key, so that lines name streams by their id.
+/// One line per event on stderr, as text or as JSON. Any thread. Names of streams are public, and
+/// `stream` is the same here as in penstockd's lines; tokens and query strings are never in a
+/// field.
 class Log {
  public:
   Log(config::LogFormat format, control::LogLevel level);

@@ -10,9 +10,11 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "controlplane/api/server.h"
 #include "controlplane/clock.h"
@@ -97,9 +99,12 @@ void steer_until_told(Parts& parts, Steering& steering, int signals) {
 }
 
 int run(const std::string& config_file) {
-  auto settings = load_settings(config_file);
+  // Absolute: whoever reads it in a status is in another folder.
+  std::error_code unknown;
+  const auto path = std::filesystem::absolute(config_file, unknown).lexically_normal();
+  auto settings = load_settings(unknown ? config_file : path.string());
   if (!settings) {
-    for (const config::Problem& problem : settings.error()) failed(problem_line(problem));
+    for (const config::Problem& problem : settings.error()) failed(problem.to_string());
     return failed("the configuration has errors; nothing was started");
   }
   const auto state = StateDir::take(settings->config.state_dir);
@@ -116,6 +121,7 @@ int run(const std::string& config_file) {
                    {"http", settings->config.http},
                    {"socket", settings->socket},
                    {"pid", static_cast<uint64_t>(::getpid())}});
+  tell_cautions(parts, *settings);
 
   Steering steering(parts, state->file(control::attach_socket_name.data()));
   steer_until_told(parts, steering, signals);

@@ -58,6 +58,12 @@ void add_processes(const Parts& parts, const std::shared_ptr<Attachment>& attach
       family("dataplane_start_time_seconds", "when the data plane started, Unix time", true);
   add(started, {}, static_cast<double>(attachment->started_unix_ms()) / 1000);
   families.push_back(std::move(started));
+  MetricFamily kept = family("applied_config_kept",
+                             "1 while what the workers run with is on disk as well; 0: after a "
+                             "crash penstockd would start from an older one",
+                             true);
+  add(kept, {}, parts.kept.kept() ? 1 : 0);
+  families.push_back(std::move(kept));
 }
 
 void add_workers(const Attachment& attachment, std::vector<MetricFamily>& families) {

@@ -12,10 +12,6 @@ namespace {
 // Above this share of a limit an operator should hear of it: time to act before peers are refused.
 constexpr uint64_t near_limit_percent = 90;
 
-bool near_limit(uint64_t value, uint64_t limit) {
-  return limit > 0 && value >= limit / 100 * near_limit_percent;
-}
-
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
   for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
@@ -49,6 +45,14 @@ void warn_of_limits(const Parts& parts, const control::Region& region,
 
 }  // namespace
 
+bool near_limit(uint64_t value, uint64_t limit) {
+  if (limit == 0) return false;
+  // In parts of 100 and the rest, so that neither product leaves 64 bits; rounded up, so that a
+  // limit below 100 is not near at 0.
+  const uint64_t rest = (limit % 100 * near_limit_percent + 99) / 100;
+  return value >= limit / 100 * near_limit_percent + rest;
+}
+
 Parts::Parts(const Settings& settings, std::string history_path)
     : started_unix_ms(unix_ms()),
       log(settings.config.log_format, settings.config.log_level),
@@ -66,16 +70,22 @@ Pushed push(Parts& parts, std::chrono::milliseconds patience) {
   return {epoch, wait_applied(*attachment, epoch, patience)};
 }
 
+void tell_cautions(Parts& parts, const Settings& settings) {
+  for (const std::string& caution : settings.cautions)
+    parts.log.write(control::LogLevel::warning, caution);
+}
+
 std::expected<Reloaded, Problems> reload(Parts& parts) {
   auto settings = load_settings(parts.reconciler.settings()->file);
   if (!settings) {
     for (const config::Problem& problem : settings.error()) {
       parts.log.write(control::LogLevel::error, "configuration refused",
-                      {{"problem", problem_line(problem)}});
+                      {{"problem", problem.to_string()}});
     }
     return std::unexpected(std::move(settings.error()));
   }
   parts.log.set_format(settings->config.log_format);
+  tell_cautions(parts, *settings);
   Reloaded reloaded = parts.reconciler.replace(std::move(*settings));
   parts.log.write(
       control::LogLevel::info, "configuration reloaded",
@@ -91,8 +101,7 @@ void look(Parts& parts) {
 
 std::string ailment(const Parts& parts) {
   const auto attachment = parts.link.current();
-  if (!attachment)
-    return "the data plane is not attached: penstockd is not running, or has another state_dir";
+  if (!attachment) return fmt::format("{}: {}", not_attached_text, not_attached_hint);
   const uint64_t now_ns = monotonic_ns();
   for (uint32_t worker = 0; worker < attachment->workers(); ++worker) {
     const uint64_t age_ms = heartbeat_age_ms(attachment->region(), worker, now_ns);
@@ -106,6 +115,7 @@ std::vector<std::string> warnings(const Parts& parts) {
   std::vector<std::string> lines;
   if (std::string line = ailment(parts); !line.empty()) lines.push_back(std::move(line));
   const Reconciler& reconciler = parts.reconciler;
+  for (const std::string& caution : reconciler.settings()->cautions) lines.push_back(caution);
   if (const auto keys = reconciler.restart_needed(); !keys.empty()) {
     lines.push_back("restart of penstockd needed for: " + joined(keys));
   }
@@ -119,6 +129,7 @@ std::vector<std::string> warnings(const Parts& parts) {
   if (applied_epoch(attachment->region()) < reconciler.wanted_epoch()) {
     lines.emplace_back("not every worker has applied the latest settings yet");
   }
+  if (!parts.kept.kept()) lines.emplace_back(not_kept_text);
   warn_of_limits(parts, attachment->region(), lines);
   return lines;
 }

@@ -9,6 +9,7 @@
 #include "controlplane/catalog.h"
 #include "controlplane/config_file.h"
 #include "controlplane/history.h"
+#include "controlplane/kept.h"
 #include "controlplane/log.h"
 #include "controlplane/rates.h"
 #include "controlplane/reconciler.h"
@@ -28,6 +29,7 @@ struct Parts {
   History history;
   Rates rates;
   Reconciler reconciler;
+  KeptWatch kept;
 };
 
 [[nodiscard]] std::string_view software_version();
@@ -44,11 +46,25 @@ constexpr std::chrono::milliseconds apply_patience{400};
 /// apply it. The steering loop has no moment to give: others wait for its verdicts.
 Pushed push(Parts& parts, std::chrono::milliseconds patience = apply_patience);
 
+/// A line of the log for each of what an operator should know of the file.
+void tell_cautions(Parts& parts, const Settings& settings);
+
 /// Reads the configuration file again and pushes it. A bad one changes nothing.
 std::expected<Reloaded, Problems> reload(Parts& parts);
 
 /// The mirror, at most 50 ms old: what the API answers from.
 void look(Parts& parts);
+
+constexpr std::string_view not_attached_text = "penstockd is not attached";
+constexpr std::string_view not_attached_hint =
+    "it is not running, or has another state_dir: start it with the same configuration file, and "
+    "look at its log";
+constexpr std::string_view not_kept_text =
+    "the applied configuration cannot be kept on disk (full?): after a crash penstockd would start "
+    "from an older one";
+
+/// 90 percent of the limit or more. A limit of 0 is none.
+[[nodiscard]] bool near_limit(uint64_t value, uint64_t limit);
 
 /// Why the data plane is not well, one line; empty when it is.
 [[nodiscard]] std::string ailment(const Parts& parts);

@@ -202,6 +202,25 @@ std::vector<std::string> Reconciler::restart_needed_control() const {
   return keys_for_control_restart(changed_keys(initial_.config, settings_->config));
 }
 
+std::vector<WaitingKey> Reconciler::waiting() const {
+  const std::lock_guard lock(mutex_);
+  const config::Config& file = settings_->config;
+  std::vector<WaitingKey> rows;
+  for (const std::string& key : dataplane_keys_behind())
+    rows.push_back({key, value_text(*started_, key), value_text(file, key), "penstockd"});
+  for (const std::string& key :
+       keys_for_control_restart(changed_keys(initial_.config, settings_->config))) {
+    const auto listed = std::ranges::find(rows, key, &WaitingKey::key);
+    if (listed != rows.end()) {
+      listed->restart = "both";
+      continue;
+    }
+    rows.push_back(
+        {key, value_text(initial_.config, key), value_text(file, key), "penstock-control"});
+  }
+  return rows;
+}
+
 bool wait_applied(const Attachment& attachment, uint64_t epoch,
                   std::chrono::milliseconds patience) {
   const auto until = std::chrono::steady_clock::now() + patience;

@@ -29,6 +29,13 @@ struct TunableView {
 
 enum class TuneRefusal : uint8_t { not_live, out_of_range };
 
+struct WaitingKey {
+  std::string key;
+  std::string running;
+  std::string file;
+  std::string_view restart;  // of which process
+};
+
 struct Reloaded {
   std::vector<std::string> changed;
   std::vector<std::string> restart_needed;          // of penstockd
@@ -66,6 +73,8 @@ class Reconciler {
   [[nodiscard]] bool log_level_live() const;
   [[nodiscard]] bool draining() const;
   [[nodiscard]] uint64_t wanted_epoch() const;
+  /// What runs and what the file says, for every key that waits for a restart.
+  [[nodiscard]] std::vector<WaitingKey> waiting() const;
   /// Keys of the file that a restart of penstockd (of penstock-control) would change.
   [[nodiscard]] std::vector<std::string> restart_needed() const;
   [[nodiscard]] std::vector<std::string> restart_needed_control() const;

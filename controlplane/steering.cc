@@ -93,6 +93,7 @@ void Steering::steer(Attachment& attachment, uint64_t now_ns) {
 void Steering::mirror(Attachment& attachment, uint64_t now_ns) {
   parts_.catalog.refresh(attachment, now_ns);
   parts_.rates.sample(attachment, now_ns);
+  parts_.kept.look(attachment.region(), now_ns);
   keep_history(now_ns);
 }
 
@@ -100,7 +101,7 @@ void Steering::keep_history(uint64_t now_ns) {
   const std::vector<EndedStream> ended = parts_.catalog.take_ended(now_ns, unix_ms());
   for (const EndedStream& one : ended) {
     parts_.log.write(control::LogLevel::info, "stream ended",
-                     {{"stream", one.stream.stream_id},
+                     {{"stream", one.stream.name},
                       {"worker", one.stream.worker},
                       {"seconds", seconds_between(one.stream.since_unix_ms, one.ended_unix_ms)},
                       {"bytes", one.stream.bytes_received},
@@ -119,6 +120,7 @@ void Steering::lose(Attachment& attachment, uint64_t now_ns) {
   parts_.catalog.refresh(attachment, now_ns);  // the last reports lie in the region still
   parts_.catalog.detach(now_ns);
   parts_.rates.forget();
+  parts_.kept.forget();
   parts_.link.set(nullptr);
   const bool brief = now_ns - attached_at_ns_ < attachment_short_ns;
   attach_at_ns_ = now_ns + (brief ? ns_per_s : attach_every_ns);

@@ -46,14 +46,17 @@ void Verdicts::tell(Attachment& attachment, uint32_t worker, const control::Verd
   if (!told) {
     log_.write(control::LogLevel::warning,
                "verdict not delivered: the worker's command ring is full",
-               {{"worker", worker}, {"connection", request.connection_id}});
+               {{"stream", request.name.view()},
+                {"worker", worker},
+                {"connection", request.connection_id}});
     return;
   }
-  // No name and no query: either may hold a key.
+  // Never the query: it may hold a token.
   const control::LogLevel level =
       verdict.allowed ? control::LogLevel::debug : control::LogLevel::info;
   log_.write(level, verdict.allowed ? "allowed" : "refused",
              {{"request", request.publish != 0 ? "publish" : "play"},
+              {"stream", request.name.view()},
               {"connection", request.connection_id},
               {"peer", request.peer.view()},
               {"worker", worker},

@@ -54,17 +54,15 @@ Answer streams(Parts& parts, const Request& request, const std::string& none) {
   if (ended != request.query.end() && ended->second == "1") return history(parts, request, none);
   const auto page_asked = page_of(request);
   if (!page_asked) return page_asked.error();
+  if (!parts.link.current()) return not_attached();
   look(parts);
   const std::vector<Stream> all = parts.catalog.streams();
   return done(page("streams", rows_of(all, *page_asked), all.size()));
 }
 
 Answer stream(Parts& parts, const Request&, const std::string& name) {
-  look(parts);
-  const auto found = parts.catalog.stream(clean_text(name));
-  if (!found)
-    return refusal(404, "no such stream is live",
-                   "see penstockctl streams; ended ones are in GET /api/v1/history");
+  const auto found = find_stream(parts, name);
+  if (!found) return found.error();
   return done(view(*found, unix_ms()));
 }
 
@@ -74,6 +72,7 @@ Answer connections(Parts& parts, const Request& request, const std::string&) {
   const auto worker = query_number(request, "worker");
   if (!worker) return worker.error();
   const auto name = request.query.find("stream");
+  if (!parts.link.current()) return not_attached();
   look(parts);
   std::vector<Connection> all = parts.catalog.connections();
   std::erase_if(all, [&](const Connection& connection) {
@@ -85,18 +84,17 @@ Answer connections(Parts& parts, const Request& request, const std::string&) {
 }
 
 Answer connection(Parts& parts, const Request&, const std::string& id) {
-  const auto number = parse_number(id);
-  if (!number) return refusal(400, "a connection's id is a number", "see penstockctl connections");
-  look(parts);
-  const auto found = parts.catalog.connection(*number);
-  if (!found) return refusal(404, "no such connection", "see penstockctl connections");
+  const auto found = find_connection(parts, id);
+  if (!found) return found.error();
   return done(view(*found, unix_ms()));
 }
 
 Answer workers(Parts& parts, const Request&, const std::string&) {
+  if (!parts.link.current()) return not_attached();
   return done(workers_view(parts));
 }
 Answer counters(Parts& parts, const Request&, const std::string&) {
+  if (!parts.link.current()) return not_attached();
   return done(counters_view(parts));
 }
 Answer config(Parts& parts, const Request&, const std::string&) { return done(config_view(parts)); }
@@ -217,6 +215,8 @@ std::span<const RouteInfo> routes() { return route_infos; }
 Answer refusal(int status, std::string_view error, std::string_view hint) {
   return {.status = status, .body = to_text({{"error", error}, {"hint", hint}})};
 }
+
+Answer not_attached() { return refusal(503, not_attached_text, not_attached_hint); }
 
 size_t body_bytes_max(std::string_view path) {
   // A configuration: as large as a file may be. Anything else is a handful of fields.

@@ -40,6 +40,9 @@ struct RouteInfo {
 /// An Error of the API, for doors that refuse before a route is asked.
 [[nodiscard]] Answer refusal(int status, std::string_view error, std::string_view hint);
 
+/// What is answered where there is nothing to look at or to order without a data plane.
+[[nodiscard]] Answer not_attached();
+
 /// How long a body may be for this path.
 [[nodiscard]] size_t body_bytes_max(std::string_view path);
 

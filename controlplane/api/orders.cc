@@ -11,12 +11,7 @@
 namespace penstock::controlplane::api {
 namespace {
 
-constexpr std::string_view start_hint =
-    "start penstockd with the same configuration file, and look at GET /healthz";
-
 Answer done(const json& value) { return {.body = to_text(value)}; }
-
-Answer not_attached() { return refusal(503, "the data plane is not attached", start_hint); }
 
 /// One command to one worker.
 std::optional<Answer> order(Parts& parts, uint32_t worker, const control::Command& command) {
@@ -27,17 +22,15 @@ std::optional<Answer> order(Parts& parts, uint32_t worker, const control::Comman
                  "try again; if it stays so, the worker hangs: see penstockctl workers");
 }
 
-std::expected<Connection, Answer> find_connection(Parts& parts, const std::string& id) {
-  const auto number = parse_number(id);
-  if (!number)
-    return std::unexpected(
-        refusal(400, "a connection's id is a number", "see penstockctl connections"));
-  if (!parts.link.current()) return std::unexpected(not_attached());
-  look(parts);
-  auto connection = parts.catalog.connection(*number);
-  if (!connection)
-    return std::unexpected(refusal(404, "no such connection", "see penstockctl connections"));
-  return std::move(*connection);
+/// What the operator should know of an order that was taken; empty when all is well.
+std::string note(const Parts& parts) {
+  if (!parts.link.current()) {
+    return fmt::format(
+        "{}: nothing runs with it yet; penstock-control keeps it and hands it over when penstockd "
+        "starts",
+        not_attached_text);
+  }
+  return parts.kept.kept() ? std::string() : std::string(not_kept_text);
 }
 
 Answer tuned(Parts& parts, control::Tunable tunable, uint64_t previous) {
@@ -51,7 +44,8 @@ Answer tuned(Parts& parts, control::Tunable tunable, uint64_t previous) {
                {"previous", previous},
                {"source", source_name(now.source)},
                {"epoch", pushed.epoch},
-               {"applied", pushed.applied}});
+               {"applied", pushed.applied},
+               {"note", note(parts)}});
 }
 
 Answer tune_refused(TuneRefusal why, const control::TunableInfo& info) {
@@ -74,7 +68,10 @@ Answer set_draining(Parts& parts, bool draining) {
   const Pushed pushed = push(parts);
   parts.log.write(control::LogLevel::info, draining ? "draining" : "no longer draining",
                   {{"epoch", pushed.epoch}});
-  return done({{"draining", draining}, {"epoch", pushed.epoch}, {"applied", pushed.applied}});
+  return done({{"draining", draining},
+               {"epoch", pushed.epoch},
+               {"applied", pushed.applied},
+               {"note", note(parts)}});
 }
 
 Answer level_set(Parts& parts) {
@@ -82,7 +79,8 @@ Answer level_set(Parts& parts) {
   return done({{"level", log_level_name(parts.reconciler.log_level())},
                {"source", parts.reconciler.log_level_live() ? "live" : "file"},
                {"epoch", pushed.epoch},
-               {"applied", pushed.applied}});
+               {"applied", pushed.applied},
+               {"note", note(parts)}});
 }
 
 }  // namespace
@@ -90,10 +88,8 @@ Answer level_set(Parts& parts) {
 Answer kick_stream(Parts& parts, const Request& request, const std::string& name) {
   const auto reason = reason_of(request, "kicked by the operator");
   if (!reason) return reason.error();
-  if (!parts.link.current()) return not_attached();
-  look(parts);
-  const auto stream = parts.catalog.stream(clean_text(name));
-  if (!stream) return refusal(404, "no such stream is live", "see penstockctl streams");
+  const auto stream = find_stream(parts, name);
+  if (!stream) return stream.error();
   control::Command command;
   command.kind = control::CommandKind::kick_stream;
   command.stream_id = stream->stream_id;
@@ -101,7 +97,7 @@ Answer kick_stream(Parts& parts, const Request& request, const std::string& name
   command.text.set(*reason);
   if (auto refused = order(parts, stream->worker, command)) return *refused;
   parts.log.write(control::LogLevel::info, "stream kicked",
-                  {{"stream", stream->stream_id}, {"worker", stream->worker}, {"reason", *reason}});
+                  {{"stream", stream->name}, {"worker", stream->worker}, {"reason", *reason}});
   return done({{"name", stream->name},
                {"stream_id", std::to_string(stream->stream_id)},
                {"worker", stream->worker}});
@@ -158,15 +154,18 @@ Answer reload_config(Parts& parts, const Request&, const std::string&) {
                {"restart_needed_control", reloaded->restart_needed_control},
                {"kept_live", reloaded->kept_live},
                {"epoch", pushed.epoch},
-               {"applied", pushed.applied}});
+               {"applied", pushed.applied},
+               {"note", note(parts)}});
 }
 
 Answer check_config(Parts&, const Request& request, const std::string&) {
   const auto name = request.query.find("file");
   const std::string file =
       name == request.query.end() ? "penstock.toml" : clean_text(name->second, 1024);
-  const Problems problems = check_settings(request.body, file);
-  return done({{"ok", problems.empty()}, {"problems", view(problems)}});
+  const auto settings = check_settings(request.body, file);
+  return done({{"ok", settings.has_value()},
+               {"problems", view(settings ? Problems{} : settings.error())},
+               {"warnings", settings ? settings->cautions : std::vector<std::string>{}}});
 }
 
 Answer set_tunable(Parts& parts, const Request& request, const std::string& key) {

@@ -1,8 +1,12 @@
 #include "controlplane/api/request.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "controlplane/text.h"
+#include "penstock/base/limits.h"
 
 namespace penstock::controlplane::api {
 namespace {
@@ -47,6 +51,37 @@ std::expected<nlohmann::json, Answer> body_object(const Request& request) {
     return std::unexpected(
         refusal(400, "the body is not a JSON object", "for example {\"value\": 1}"));
   return body;
+}
+
+std::expected<Stream, Answer> find_stream(Parts& parts, const std::string& name) {
+  // What a peer sent that is not UTF-8 is shown as U+FFFD, three bytes for one.
+  if (name.size() > 3 * stream_name_bytes_max) {
+    return std::unexpected(
+        refusal(400, fmt::format("a stream's name of {} bytes", name.size()),
+                fmt::format("accepted: app/name, at most {} bytes", stream_name_bytes_max)));
+  }
+  if (!parts.link.current()) return std::unexpected(not_attached());
+  look(parts);
+  const std::string clean = clean_text(name);
+  auto stream = parts.catalog.stream(clean);
+  if (stream) return std::move(*stream);
+  return std::unexpected(
+      refusal(404, "no such stream is live: " + clean,
+              "penstockctl streams shows the live ones, penstockctl history those that ended"));
+}
+
+std::expected<Connection, Answer> find_connection(Parts& parts, const std::string& id) {
+  const auto number = parse_number(id);
+  if (!number) {
+    return std::unexpected(
+        refusal(400, "a connection's id is a number", "see penstockctl connections"));
+  }
+  if (!parts.link.current()) return std::unexpected(not_attached());
+  look(parts);
+  auto connection = parts.catalog.connection(*number);
+  if (connection) return std::move(*connection);
+  return std::unexpected(refusal(404, fmt::format("no such connection is open: {}", *number),
+                                 "see penstockctl connections"));
 }
 
 std::expected<std::string, Answer> reason_of(const Request& request, std::string_view fallback) {

@@ -26,6 +26,12 @@ struct Page {
 /// The body as a JSON object. An empty body is an empty object.
 [[nodiscard]] std::expected<nlohmann::json, Answer> body_object(const Request& request);
 
+/// The live stream, or the connection, that a path names. What is not there is repeated in the
+/// refusal: the operator sees the slip of the hand.
+[[nodiscard]] std::expected<Stream, Answer> find_stream(Parts& parts, const std::string& name);
+[[nodiscard]] std::expected<Connection, Answer> find_connection(Parts& parts,
+                                                                const std::string& id);
+
 /// The text of `reason` in the body, or `fallback`; cleaned and cut to what a command can carry.
 [[nodiscard]] std::expected<std::string, Answer> reason_of(const Request& request,
                                                            std::string_view fallback);

@@ -254,6 +254,11 @@ json config_view(const Parts& parts) {
   json rtmp = json::array();
   for (const config::ListenAddress& address : config.rtmp)
     rtmp.push_back(config::to_string(address));
+  json waiting = json::array();
+  for (const WaitingKey& row : parts.reconciler.waiting()) {
+    waiting.push_back(
+        {{"key", row.key}, {"running", row.running}, {"file", row.file}, {"restart", row.restart}});
+  }
   return {{"file", settings->file},
           {"engine", config.engine},
           {"workers", config.workers},
@@ -268,7 +273,8 @@ json config_view(const Parts& parts) {
           {"log_level", log_level_name(parts.reconciler.log_level())},
           {"tunables", tunables_view(parts)["tunables"]},
           {"restart_needed", parts.reconciler.restart_needed()},
-          {"restart_needed_control", parts.reconciler.restart_needed_control()}};
+          {"restart_needed_control", parts.reconciler.restart_needed_control()},
+          {"waiting", std::move(waiting)}};
 }
 
 json tunables_view(const Parts& parts) {

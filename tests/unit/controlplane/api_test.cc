@@ -89,9 +89,14 @@ TEST_F(ApiTest, without_a_data_plane_it_answers_and_orders_are_refused) {
   dataplane.reset();
   turn();
   EXPECT_FALSE(ask_json("GET", "/api/v1/status")["dataplane"]["attached"]);
-  EXPECT_EQ(ask_json("GET", "/api/v1/streams")["total"], 0);
-  EXPECT_EQ(ask_json("GET", "/api/v1/workers")["workers"].size(), 0u);
-  EXPECT_EQ(ask_json("GET", "/api/v1/counters")["counters"].size(), control::counter_count);
+  for (const char* path : {"/api/v1/streams", "/api/v1/streams/live/a", "/api/v1/connections",
+                           "/api/v1/connections/1", "/api/v1/workers", "/api/v1/counters"}) {
+    const Answer refused = ask("GET", path);
+    expect_refusal(refused, 503);
+    EXPECT_EQ(json::parse(refused.body)["error"], "penstockd is not attached") << path;
+  }
+  EXPECT_EQ(ask("GET", "/api/v1/history").status, 200);
+  EXPECT_EQ(ask("GET", "/api/v1/streams", "", {{"ended", "1"}}).status, 200);
   EXPECT_EQ(ask("GET", "/metrics").status, 200);
   const Answer health = ask("GET", "/healthz");
   EXPECT_EQ(health.status, 503);
@@ -102,6 +107,76 @@ TEST_F(ApiTest, without_a_data_plane_it_answers_and_orders_are_refused) {
   const json tuned = ask_json("PUT", "/api/v1/tunables/gop_bytes", R"({"value": 5000})");
   EXPECT_EQ(tuned["applied"], false);
   EXPECT_EQ(tuned["value"], 5'000);
+  EXPECT_NE(tuned["note"].get<std::string>().find("penstockd is not attached"), std::string::npos);
+}
+
+TEST_F(ApiTest, what_is_not_live_is_repeated_with_where_to_look) {
+  const json refused = json::parse(ask("GET", "/api/v1/streams/live/cam9").body);
+  EXPECT_EQ(refused["error"], "no such stream is live: live/cam9");
+  EXPECT_NE(refused["hint"].get<std::string>().find("penstockctl history"), std::string::npos);
+  EXPECT_EQ(json::parse(ask("POST", "/api/v1/streams/live/cam9/kick").body), refused);
+  const Answer too_long = ask("GET", "/api/v1/streams/live/" + std::string(800, 'x'));
+  expect_refusal(too_long, 400);
+  EXPECT_NE(too_long.body.find("at most 255"), std::string::npos) << too_long.body;
+  EXPECT_NE(ask("GET", "/api/v1/connections/77").body.find("77"), std::string::npos);
+}
+
+TEST(near_limit, is_a_tenth_below_it_at_most_whatever_its_size) {
+  EXPECT_FALSE(near_limit(0, 50));
+  EXPECT_FALSE(near_limit(44, 50));
+  EXPECT_TRUE(near_limit(45, 50));
+  EXPECT_FALSE(near_limit(0, 1));
+  EXPECT_TRUE(near_limit(1, 1));
+  EXPECT_FALSE(near_limit(899, 1'000));
+  EXPECT_TRUE(near_limit(900, 1'000));
+  EXPECT_FALSE(near_limit(5, 0)) << "no limit";
+  EXPECT_FALSE(near_limit(UINT64_MAX / 2, UINT64_MAX));
+  EXPECT_TRUE(near_limit(UINT64_MAX, UINT64_MAX));
+}
+
+TEST_F(ApiTest, a_configuration_that_does_not_get_to_the_disk_is_said) {
+  const auto gauge = [this] {
+    const std::string text = ask("GET", "/metrics").body;
+    const size_t at = text.find("\npenstock_applied_config_kept ");
+    return at == std::string::npos ? '?' : text.at(at + 30);
+  };
+  turn(300);
+  EXPECT_EQ(ask_json("GET", "/api/v1/status")["warnings"].size(), 0u) << "it may still be writing";
+  EXPECT_EQ(gauge(), '1');
+  turn(3'500);
+  const json warnings = ask_json("GET", "/api/v1/status")["warnings"];
+  ASSERT_EQ(warnings.size(), 1u) << warnings;
+  EXPECT_NE(warnings[0].get<std::string>().find("cannot be kept on disk"), std::string::npos);
+  EXPECT_EQ(gauge(), '0');
+  EXPECT_NE(ask_json("DELETE", "/api/v1/log/level")["note"].get<std::string>().find("kept on disk"),
+            std::string::npos);
+  const auto attachment = parts->link.current();
+  dataplane->region().header().kept_epoch.publish(applied_epoch(attachment->region()));
+  turn(300);
+  EXPECT_EQ(ask_json("GET", "/api/v1/status")["warnings"].size(), 0u);
+  EXPECT_EQ(gauge(), '1');
+  dataplane->region().header().kept_epoch.publish(0);
+  turn(300);
+  EXPECT_EQ(gauge(), '1') << "the patience begins anew";
+}
+
+TEST_F(ApiTest, what_runs_and_what_the_file_says_are_both_told) {
+  start_dataplane({.run_id = 9, .config = config_text("")});
+  folder.write("penstock.toml",
+               config_text("[listen]\nrtmp = [\"127.0.0.1:23051\"]\n[control]\nhttp = "
+                           "\"127.0.0.1:23052\"\n[limits]\nconnections_max = 50\n"));
+  ASSERT_EQ(ask("POST", "/api/v1/config/reload").status, 200);
+  const json waiting = ask_json("GET", "/api/v1/config")["waiting"];
+  ASSERT_EQ(waiting.size(), 3u) << waiting;
+  EXPECT_EQ(waiting[0], (json{{"key", "listen.rtmp"},
+                              {"running", "127.0.0.1:1935"},
+                              {"file", "127.0.0.1:23051"},
+                              {"restart", "penstockd"}}));
+  EXPECT_EQ(waiting[1]["key"], "limits.connections_max");
+  EXPECT_EQ(waiting[1]["running"], "16384");
+  EXPECT_EQ(waiting[1]["file"], "50");
+  EXPECT_EQ(waiting[2]["key"], "control.http");
+  EXPECT_EQ(waiting[2]["restart"], "penstock-control");
 }
 
 TEST_F(ApiTest, health_is_bad_when_a_worker_is_not_heard_of) {
@@ -204,6 +279,10 @@ TEST_F(ApiTest, a_bad_file_is_refused_with_all_problems_and_changes_nothing) {
 TEST_F(ApiTest, a_configuration_is_checked_without_being_taken) {
   json checked = ask_json("POST", "/api/v1/config/check", config_text("[limits]\ngop_bytes = 1\n"));
   EXPECT_EQ(checked["ok"], true);
+  EXPECT_EQ(checked["warnings"].size(), 0u);
+  checked = ask_json("POST", "/api/v1/config/check", "[admission]\npublish = \"keys\"\n");
+  EXPECT_EQ(checked["ok"], true);
+  EXPECT_EQ(checked["warnings"].size(), 1u);
   checked = ask_json("POST", "/api/v1/config/check",
                      "[limits]\ngop_bytes = \"x\"\nunknown_key = 1\n", {{"file", "my.toml"}});
   EXPECT_EQ(checked["ok"], false);

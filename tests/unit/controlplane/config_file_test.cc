@@ -1,6 +1,7 @@
 #include "controlplane/config_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "controlplane/state_dir.h"
 #include "tests/unit/controlplane/support.h"
@@ -64,6 +65,29 @@ TEST(load_settings, wants_a_token_of_some_length_when_http_is_not_loopback) {
   folder.write("token", "0123456789abcdef\n");
   EXPECT_EQ(problems_of(folder, with_token), "");
   EXPECT_EQ(load_settings(folder.file("p.toml"))->token, "0123456789abcdef");
+}
+
+TEST(load_settings, a_token_that_everybody_may_read_is_said) {
+  const TempDir folder;
+  const std::string token = folder.write("token", "0123456789abcdef\n");
+  const std::string file = folder.write("p.toml", "[control]\ntoken_file = \"" + token + "\"\n");
+  ASSERT_EQ(::chmod(token.c_str(), 0640), 0);
+  EXPECT_TRUE(load_settings(file)->cautions.empty());
+  ASSERT_EQ(::chmod(token.c_str(), 0644), 0);
+  const auto open = load_settings(file);
+  ASSERT_EQ(open->cautions.size(), 1u);
+  EXPECT_NE(open->cautions[0].find("chmod 600"), std::string::npos);
+}
+
+TEST(load_settings, reads_nothing_but_regular_files_of_some_size) {
+  const TempDir folder;
+  ASSERT_EQ(::mkfifo(folder.file("pipe").c_str(), 0600), 0);
+  EXPECT_NE(load_settings(folder.file("pipe")).error().at(0).text.find("pipe"), std::string::npos);
+  EXPECT_NE(load_settings("/dev/zero").error().at(0).text.find("device"), std::string::npos);
+  folder.write("big", "");
+  std::filesystem::resize_file(folder.file("big"), 17 * 1024 * 1024);
+  EXPECT_NE(load_settings(folder.file("big")).error().at(0).text.find("larger than 16 MiB"),
+            std::string::npos);
 }
 
 TEST(load_settings, names_the_file_that_cannot_be_read) {

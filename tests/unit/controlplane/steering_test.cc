@@ -61,6 +61,16 @@ TEST_F(SteeringTest, reports_of_the_last_moment_are_read_after_the_hang_up) {
   EXPECT_EQ(parts->history.newest(0, 1)[0].reason, "shut down");
 }
 
+TEST_F(SteeringTest, the_line_of_an_ended_stream_has_its_name) {
+  start_dataplane();
+  parts->log.set_level(control::LogLevel::info);
+  ASSERT_TRUE(dataplane->region().worker(0).ended.push(stream_row(1, "live/cam1")));
+  testing::internal::CaptureStderr();
+  turn(300);
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("stream ended stream=live/cam1 "), std::string::npos) << text;
+}
+
 TEST_F(SteeringTest, a_new_control_process_shows_the_same_streams_with_the_same_counters_at_once) {
   start_dataplane();
   dataplane->put_stream(0, 0, stream_row(1, "live/a", 2));
