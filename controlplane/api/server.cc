@@ -6,29 +6,28 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <thread>
 #include <utility>
 
 #include "controlplane/api/api.h"
+#include "controlplane/api/peers.h"
 #include "controlplane/text.h"
 #include "penstock/base/spsc_ring.h"
 
 namespace penstock::controlplane::api {
 namespace {
 
-// A thread serves one connection at a time, and a peer that trickles holds it for some seconds. 16
-// of them beside a console and a scraper are room enough; the CLI has a door and threads of its
-// own.
-constexpr size_t threads_tcp = 16;
+// A console and a scraper need two; the others are for peers that are slow to send. The CLI has a
+// door and threads of its own.
+constexpr size_t threads_tcp = 32;
 constexpr size_t threads_unix = 8;
 
-// The longest path that means something is a name of 255 bytes, each as %XX, and 40 bytes around
-// it.
-constexpr size_t target_bytes_max = 1024;
-
-constexpr time_t request_patience_s = 5;
+// The longest path that means something is a name of 255 bytes that is no UTF-8, shown as 255 times
+// U+FFFD of three bytes, each as %XX: 2295, and 40 bytes around it.
+constexpr size_t target_bytes_max = 2400;
 
 std::string_view without_port(std::string_view host) {
   if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
@@ -57,7 +56,8 @@ void send_answer(const Answer& from, httplib::Response& to) {
 
 /// What is refused by its head alone, before a byte of the body is read.
 std::optional<Answer> refuse_head(const httplib::Request& request) {
-  if (request.target.size() > target_bytes_max) return refusal(414, "the path is too long", "");
+  if (request.target.size() > target_bytes_max)
+    return refusal(414, "the path is too long", "a stream's name has 255 bytes at most");
   if (request.method != "GET" && request.method != "HEAD" && request.method != "POST" &&
       request.method != "PUT" && request.method != "DELETE") {
     Answer refused =
@@ -84,12 +84,21 @@ std::optional<Answer> refuse_head(const httplib::Request& request) {
   return std::nullopt;
 }
 
+constexpr std::string_view scheme = "bearer ";
+
+/// The scheme's case means nothing (RFC 9110, 11.1).
+bool is_bearer(std::string_view authorization) {
+  if (authorization.size() < scheme.size()) return false;
+  return std::ranges::equal(authorization.substr(0, scheme.size()), scheme, {}, [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  });
+}
+
 }  // namespace
 
 Admission admit(std::string_view token, const Caller& caller) {
-  constexpr std::string_view scheme = "Bearer ";
   if (!token.empty()) {
-    const bool bearer = caller.authorization.starts_with(scheme) &&
+    const bool bearer = is_bearer(caller.authorization) &&
                         equal_in_constant_time(caller.authorization.substr(scheme.size()), token);
     if (bearer) return {};
     return {401, "a bearer token is needed",
@@ -111,9 +120,10 @@ Admission admit(std::string_view token, const Caller& caller) {
 }
 
 struct Server::Door {
-  Door(Parts& all, bool trusted_peers) : parts(all), trusted(trusted_peers) {}
+  Door(Parts& all, bool trusted_peers, size_t threads)
+      : parts(all), trusted(trusted_peers), http(threads) {}
 
-  void set_up(size_t threads);
+  void set_up();
   void serve(const httplib::Request& from, httplib::Response& to, std::string body);
   void serve_with_body(const httplib::Request& from, httplib::Response& to,
                        const httplib::ContentReader& reader);
@@ -121,20 +131,12 @@ struct Server::Door {
   Parts& parts;
   const bool trusted;  // the Unix socket: its mode has decided already
   std::string path;    // of the Unix socket
-  httplib::Server http;
+  PeerServer http;
   std::thread thread;
   StopFlag ended;  // raised by the thread when it serves no more
 };
 
-void Server::Door::set_up(size_t threads) {
-  http.new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
-  // One request per connection: what a refused request left unread is never taken for the next one
-  // (a page of another origin could put a request into a body), and nobody holds a thread by being
-  // idle.
-  http.set_keep_alive_max_count(1);
-  http.set_keep_alive_timeout(1);
-  http.set_read_timeout(request_patience_s);
-  http.set_write_timeout(request_patience_s);
+void Server::Door::set_up() {
   http.set_payload_max_length(body_bytes_max("/api/v1/config/check"));
   // The library's own choice is SO_REUSEPORT, with which two processes would share the port without
   // noticing.
@@ -233,8 +235,8 @@ Server::~Server() {
 
 std::expected<std::unique_ptr<Server>, std::string> Server::listen_tcp(Parts& parts,
                                                                        const HttpAddress& address) {
-  auto door = std::make_unique<Door>(parts, false);
-  door->set_up(threads_tcp);
+  auto door = std::make_unique<Door>(parts, false, threads_tcp);
+  door->set_up();
   errno = 0;
   if (!door->http.bind_to_port(address.host, address.port)) {
     const std::string why = errno != 0 ? std::strerror(errno) : "no such address";
@@ -242,6 +244,7 @@ std::expected<std::unique_ptr<Server>, std::string> Server::listen_tcp(Parts& pa
                            std::to_string(address.port) + ": " + why +
                            "; end what has the port (ss -ltnp), or set another control.http");
   }
+  door->http.widen_backlog();
   return std::unique_ptr<Server>(new Server(std::move(door)));
 }
 
@@ -271,8 +274,8 @@ std::expected<std::unique_ptr<Server>, std::string> Server::listen_unix(Parts& p
   if (path.size() >= sizeof(sockaddr_un::sun_path))
     return std::unexpected(path + ": longer than 107 bytes");
   if (std::string problem = clear_socket(path); !problem.empty()) return std::unexpected(problem);
-  auto door = std::make_unique<Door>(parts, true);
-  door->set_up(threads_unix);
+  auto door = std::make_unique<Door>(parts, true, threads_unix);
+  door->set_up();
   door->http.set_address_family(AF_UNIX);
   errno = 0;
   // The mode is there from the first moment: a chmod after bind leaves a gap. 80: any port will do.
@@ -284,6 +287,7 @@ std::expected<std::unique_ptr<Server>, std::string> Server::listen_unix(Parts& p
                            "; is the folder there and yours?");
   }
   door->path = path;
+  door->http.widen_backlog();
   return std::unique_ptr<Server>(new Server(std::move(door)));
 }
 
