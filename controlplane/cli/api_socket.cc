@@ -14,9 +14,14 @@ namespace penstock::controlplane::cli {
 
 namespace {
 
-// penstock-control answers from memory, within milliseconds. Ten seconds is a machine in deep
-// trouble; a drain or a reload may wait one or two for every worker to apply it.
-constexpr time_t answer_seconds_max = 10;
+// penstock-control answers from memory, within milliseconds; an order may wait 400 ms for every
+// worker to apply it. After three seconds it is stopped, or the machine in deep trouble.
+constexpr time_t answer_seconds_max = 3;
+
+bool is_socket(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+}
 
 bool exists(const std::string& path) {
   struct stat info {};
@@ -51,14 +56,19 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+std::string problem_text(const Json& problem) {
+  const uint64_t line = count_of(problem, "line");
+  return text_of(problem, "file") + (line == 0 ? "" : fmt::format(":{}", line)) + ": " +
+         text_of(problem, "text");
+}
+
 Failure failure_of(int status, const std::string& body) {
   Failure failure;
   failure.body = Json::parse(body, nullptr, false);
   failure.text = text_of(failure.body, "error");
   failure.hint = text_of(failure.body, "hint");
   for (const Json& problem : rows_of(failure.body, "problems")) {
-    failure.text += fmt::format("\n{}:{}: {}", text_of(problem, "file"), count_of(problem, "line"),
-                                text_of(problem, "text"));
+    failure.text += "\n" + problem_text(problem);
   }
   if (failure.text.empty()) {
     failure.text = fmt::format("penstock-control answered with status {} and no reason", status);
@@ -68,9 +78,15 @@ Failure failure_of(int status, const std::string& body) {
 
 Failure ApiSocket::unreachable() const {
   if (path_.size() >= sizeof(sockaddr_un::sun_path)) {
-    return {.text = fmt::format("the socket's path is longer than {} bytes: {}",
-                                sizeof(sockaddr_un::sun_path) - 1, path_),
-            .hint = "give a shorter one with control.socket in penstock.toml"};
+    return {.text = fmt::format("--socket (or PENSTOCK_SOCKET) has {} bytes", path_.size()),
+            .hint = fmt::format("a socket's path has {} at most; name it from a nearer folder, or "
+                                "set a shorter control.socket",
+                                sizeof(sockaddr_un::sun_path) - 1)};
+  }
+  if (exists(path_) && !is_socket(path_)) {
+    return {
+        .text = fmt::format("{} is not a socket", path_),
+        .hint = "--socket (or PENSTOCK_SOCKET) names penstock-control's, <state_dir>/control.sock"};
   }
   if (exists(path_) && ::access(path_.c_str(), R_OK | W_OK) != 0 && errno == EACCES) {
     return {.text = fmt::format("no permission to use {}", path_),
@@ -107,7 +123,8 @@ Answer ApiSocket::request(std::string_view method, const std::string& target,
   if (!result) {
     if (result.error() == httplib::Error::Read) {
       return std::unexpected(
-          Failure{.text = fmt::format("penstock-control at {} gave no answer", path_),
+          Failure{.text = fmt::format("penstock-control at {} gave no answer within {} s", path_,
+                                      answer_seconds_max),
                   .hint = "look at its log; kill -9 and a new start of it disturb no stream"});
     }
     return std::unexpected(unreachable());

@@ -46,6 +46,9 @@ class ApiSocket {
 /// stream name fits.
 [[nodiscard]] std::string escaped(std::string_view text);
 
+/// A Problem of the API as one line; without a line where it has none.
+[[nodiscard]] std::string problem_text(const Json& problem);
+
 /// What an answer with this status and body says, as a Failure.
 [[nodiscard]] Failure failure_of(int status, const std::string& body);
 

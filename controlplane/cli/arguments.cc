@@ -1,5 +1,7 @@
 #include "controlplane/cli/arguments.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 namespace penstock::controlplane::cli {
@@ -26,8 +28,10 @@ void Verb::word(const std::string& name, std::string& into, const std::string& h
   app_.add_option(name, into, help)->check(CLI::IsMember(std::vector<std::string>(words)));
 }
 
-void Verb::text(const std::string& name, std::string& into, const std::string& help) const {
-  app_.add_option(name, into, help);
+void Verb::text(const std::string& name, std::string& into, const std::string& help,
+                Check check) const {
+  CLI::Option* option = app_.add_option(name, into, help);
+  if (check) option->check(std::move(check));
 }
 
 void Verb::number(const std::string& name, uint32_t& into, const std::string& help, uint32_t min,
@@ -37,7 +41,14 @@ void Verb::number(const std::string& name, uint32_t& into, const std::string& he
 
 void Verb::decimal(const std::string& name, double& into, const std::string& help, double min,
                    double max) const {
-  app_.add_option(name, into, help)->check(CLI::Range(min, max));
+  // Not CLI::Range: what is no number ("nan") is neither below nor above.
+  app_.add_option(name, into, help)->check([min, max](const std::string& given) {
+    double value = 0;
+    const bool number = CLI::detail::lexical_cast(given, value);
+    return number && value >= min && value <= max
+               ? std::string()
+               : fmt::format("{} is not a number from {} to {}", given, min, max);
+  });
 }
 
 void Verb::flag(const std::string& name, bool& into, const std::string& help) const {

@@ -36,7 +36,8 @@ class Verb {
   void word(const std::string& name, std::string& into, const std::string& help,
             std::initializer_list<std::string> words) const;
   /// "--name VALUE".
-  void text(const std::string& name, std::string& into, const std::string& help) const;
+  void text(const std::string& name, std::string& into, const std::string& help,
+            Check check = nullptr) const;
   void number(const std::string& name, uint32_t& into, const std::string& help, uint32_t min,
               uint32_t max) const;
   void decimal(const std::string& name, double& into, const std::string& help, double min,

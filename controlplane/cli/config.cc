@@ -2,15 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/units.h"
 #include "controlplane/cli/verb.h"
+#include "controlplane/file.h"
 
 namespace penstock::controlplane::cli {
 
@@ -39,31 +37,63 @@ void add_restarts(const Json& answer, std::string& out) {
 
 /// Works with no process running: the same parser that both processes use reads the file.
 ExitCode check_file(const Context& context, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) {
-    return fail(context, {.text = fmt::format("cannot read {}: {}", path, std::strerror(errno)),
+  const auto text = read_file(path, config_file_bytes_max);
+  if (!text) {
+    return fail(context, {.text = fmt::format("cannot read {}: {}", printable(path), text.error()),
                           .hint = "give the path of a configuration file"});
   }
-  const auto parsed = config::parse(text, path);
+  const auto parsed = config::parse(*text, path);
   Json problems = Json::array();
-  if (!parsed) {
-    for (const config::Problem& problem : parsed.error()) {
-      problems.push_back({{"file", problem.file}, {"line", problem.line}, {"text", problem.text}});
-    }
-  }
-  if (context.json) {
-    std::cout << json_text({{"ok", parsed.has_value()}, {"problems", problems}});
-  } else if (parsed) {
-    std::cout << path << ": ok\n";
+  Json warnings = Json::array();
+  if (parsed) {
+    for (const std::string& caution : config::cautions(*parsed)) warnings.push_back(caution);
   } else {
-    for (const config::Problem& problem : parsed.error()) {
-      std::cerr << printable(problem.to_string()) << '\n';
-    }
-    std::cerr << fmt::format("{}: {} problem{}\n", path, problems.size(),
-                             problems.size() == 1 ? "" : "s");
+    for (const config::Problem& problem : parsed.error())
+      problems.push_back({{"file", problem.file}, {"line", problem.line}, {"text", problem.text}});
+  }
+  const Json result = {{"ok", parsed.has_value()}, {"problems", problems}, {"warnings", warnings}};
+  if (context.json) {
+    std::cout << json_text(result);
+  } else {
+    (parsed ? std::cout : std::cerr) << render_check(
+        path, result, parsed && *parsed == config::parse("", path).value_or(*parsed));
   }
   return parsed ? ExitCode::ok : ExitCode::failed;
+}
+
+/// Shows each key by one convention: what runs, and then what the file says where that is another.
+class KeyFacts {
+ public:
+  KeyFacts(Facts& facts, const Json& config)
+      : facts_(facts), waiting_(rows_of(config, "waiting")) {}
+
+  void add(const std::string& key, const std::string& value, Colour colour = Colour::plain) {
+    for (const Json& row : waiting_) {
+      if (text_of(row, "key") != key) continue;
+      facts_.add(key,
+                 fmt::format("{} (file: {}, needs restart)", text_of(row, "running"),
+                             text_of(row, "file")),
+                 Colour::yellow);
+      return;
+    }
+    facts_.add(key, value, colour);
+  }
+
+ private:
+  Facts& facts_;
+  const Json& waiting_;
+};
+
+void add_tunable(KeyFacts& facts, const Json& tunable) {
+  const std::string source = text_of(tunable, "source");
+  const std::string unit = text_of(tunable, "unit");
+  std::string value = human_tunable(count_of(tunable, "value"), unit);
+  if (source == "default") value += ", default";
+  if (source == "live") value += ", set live";
+  const uint64_t file_value = count_of(tunable, "file_value");
+  if (file_value != count_of(tunable, "value"))
+    value += fmt::format(" (file: {})", human_tunable(file_value, unit));
+  facts.add(text_of(tunable, "key"), value, source == "live" ? Colour::yellow : Colour::plain);
 }
 
 }  // namespace
@@ -71,30 +101,37 @@ ExitCode check_file(const Context& context, const std::string& path) {
 std::string render_config(const Json& config, const Paint& paint) {
   Facts facts;
   facts.add("file", text_of(config, "file"));
-  facts.add("dataplane.engine", text_of(config, "engine"));
-  facts.add("dataplane.workers", joined(rows_of(config, "workers")));
-  facts.add("dataplane.state_dir", text_of(config, "state_dir"));
-  facts.add("listen.rtmp", joined(rows_of(config, "rtmp")));
-  facts.add("admission.publish", text_of(config, "publish"));
-  facts.add("admission.keys",
-            fmt::format("{} (not shown)", count_of(part_of(config, "keys"), "count")));
-  facts.add("control.http", text_of(config, "http"));
-  facts.add("control.socket", text_of(config, "socket"));
+  KeyFacts keys(facts, config);
+  keys.add("dataplane.engine", text_of(config, "engine"));
+  keys.add("dataplane.workers", joined(rows_of(config, "workers")));
+  keys.add("dataplane.state_dir", text_of(config, "state_dir"));
+  keys.add("listen.rtmp", joined(rows_of(config, "rtmp")));
+  keys.add("admission.publish", text_of(config, "publish"));
+  keys.add("admission.keys",
+           fmt::format("{} (not shown)", count_of(part_of(config, "keys"), "count")));
+  keys.add("control.http", text_of(config, "http"));
+  keys.add("control.socket", text_of(config, "socket"));
   if (const std::string token = text_of(config, "token_file"); !token.empty()) {
-    facts.add("control.token_file", token);
+    keys.add("control.token_file", token);
   }
-  facts.add("log.format", text_of(config, "log_format"));
-  facts.add("log.level", text_of(config, "log_level"));
-  for (const Json& tunable : rows_of(config, "tunables")) {
-    const std::string source = text_of(tunable, "source");
-    std::string value = human_tunable(count_of(tunable, "value"), text_of(tunable, "unit"));
-    if (source == "default") value += ", default";
-    if (source == "live") value += ", set live";
-    facts.add(text_of(tunable, "key"), value, source == "live" ? Colour::yellow : Colour::plain);
-  }
+  keys.add("log.format", text_of(config, "log_format"));
+  keys.add("log.level", text_of(config, "log_level"));
+  for (const Json& tunable : rows_of(config, "tunables")) add_tunable(keys, tunable);
   std::string out = facts.render(paint);
   add_restarts(config, out);
   return out;
+}
+
+std::string render_check(const std::string& path, const Json& result, bool all_defaults) {
+  std::string out;
+  for (const Json& problem : rows_of(result, "problems")) out += problem_text(problem) + "\n";
+  for (const Json& warning : rows_of(result, "warnings")) {
+    if (warning.is_string())
+      out += path + ": warning: " + printable(warning.get_ref<const std::string&>()) + "\n";
+  }
+  const size_t problems = rows_of(result, "problems").size();
+  if (flag_of(result, "ok")) return out + path + (all_defaults ? ": ok, all defaults\n" : ": ok\n");
+  return out + fmt::format("{}: {} problem{}\n", path, problems, problems == 1 ? "" : "s");
 }
 
 std::string render_reload(const Json& reload) {
@@ -104,13 +141,15 @@ std::string render_reload(const Json& reload) {
     out = "read again; nothing changed\n";
   } else {
     out = fmt::format("read again; changed: {}\n", joined(changed));
-    if (!flag_of(reload, "applied")) out += "not applied by every worker yet; see status\n";
+    const bool late = !flag_of(reload, "applied") && text_of(reload, "note").empty();
+    if (late) out += "not applied by every worker yet; see status\n";
   }
   add_restarts(reload, out);
   if (const Json& kept = rows_of(reload, "kept_live"); !kept.empty()) {
     out += fmt::format("kept as set live, though the file says otherwise: {} (tune reset KEY)\n",
                        joined(kept));
   }
+  out += note_line(reload);
   return out;
 }
 

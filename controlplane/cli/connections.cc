@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/suggest.h"
 #include "controlplane/cli/units.h"
 #include "controlplane/cli/verb.h"
 
@@ -52,7 +53,7 @@ void add_connections(const Verb& program) {
   };
   auto arguments = std::make_shared<Arguments>();
   const Verb verb = program.add("connections", "Connections and what they do");
-  verb.text("--stream", arguments->stream, "only those of this app/name");
+  verb.text("--stream", arguments->stream, "only those of this app/name", problem_of_stream_name);
   verb.number("--worker", arguments->worker, "only those of this worker", 0, 1000);
   verb.number("--limit", arguments->limit, "at most so many (1000 unless told otherwise)", 1,
               100'000);

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "controlplane/cli/render.h"
 #include "controlplane/cli/verb.h"
 
 namespace penstock::controlplane::cli {
@@ -20,7 +21,7 @@ void add_drain(const Verb& program) {
                               "watch it with penstockctl status, end it with drain --off\n"
                             : "not draining: new connections are accepted\n";
       if (!flag_of(result, "applied")) out += "not applied by every worker yet\n";
-      return out;
+      return out + note_line(result);
     });
   });
 }

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "controlplane/cli/render.h"
 #include "controlplane/cli/verb.h"
 
 namespace penstock::controlplane::cli {
@@ -34,9 +35,13 @@ void add_log_level(const Verb& program) {
     const Answer answer = arguments->reset ? context.api.erase(target)
                                            : context.api.put(target, {{"level", arguments->level}});
     return show(context, answer, [](const Json& result) {
-      return fmt::format("log level is {}{}\n", text_of(result, "level"),
-                         flag_of(result, "applied") ? ", in effect in both processes"
-                                                    : ", not applied by every worker yet");
+      const bool applied = flag_of(result, "applied");
+      const std::string_view effect = applied ? ", in effect in both processes"
+                                      : text_of(result, "note").empty()
+                                          ? ", not applied by every worker yet"
+                                          : "";
+      return fmt::format("log level is {}{}\n", text_of(result, "level"), effect) +
+             note_line(result);
     });
   });
 }

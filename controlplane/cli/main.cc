@@ -1,11 +1,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <string>
+#include <vector>
 
+#include "controlplane/cli/suggest.h"
 #include "controlplane/cli/verb.h"
 
 namespace {
@@ -29,6 +32,19 @@ std::string deepest_verb(const CLI::App& app) {
     words += " " + at->get_name();
   }
   return words;
+}
+
+/// A word where a command should stand, or nothing: then it is another mistake.
+std::string unknown_word(const CLI::App& app) {
+  const CLI::App* deepest = &app;
+  while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
+  std::vector<std::string> known;
+  for (const CLI::App* one : deepest->get_subcommands(nullptr)) known.push_back(one->get_name());
+  const std::vector<std::string> left = app.remaining(true);
+  const auto word =
+      std::ranges::find_if(left, [](const auto& one) { return !one.starts_with('-'); });
+  if (known.empty() || word == left.end()) return {};
+  return unknown_command(*word, deepest_verb(app), known);
 }
 
 int run(int argc, char** argv) {
@@ -70,7 +86,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     // Help that was asked for comes this way too, with code 0 and on stdout.
     if (wrong.get_exit_code() == 0) return app.exit(wrong);
-    std::cerr << "penstockctl: " << wrong.what() << "\nTry: " << deepest_verb(app) << " --help\n";
+    const std::string unknown = unknown_word(app);
+    std::cerr << "penstockctl: " << (unknown.empty() ? wrong.what() : unknown)
+              << "\nTry: " << deepest_verb(app) << " --help\n";
     return static_cast<int>(ExitCode::usage);
   }
   const Context context{ApiSocket(find_socket(socket)), json, Paint(wants_colour())};

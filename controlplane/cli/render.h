@@ -17,6 +17,11 @@ namespace penstock::controlplane::cli {
 /// Without `all`, what is 0 is left out.
 [[nodiscard]] std::string render_counters(const Json& counters, bool all, const Paint& paint);
 [[nodiscard]] std::string render_config(const Json& config, const Paint& paint);
+/// What an order's answer adds for the operator, as a line; empty when there is nothing.
+[[nodiscard]] std::string note_line(const Json& result);
+/// `result` as the API's ConfigCheck; `all_defaults`: nothing is set.
+[[nodiscard]] std::string render_check(const std::string& path, const Json& result,
+                                       bool all_defaults);
 [[nodiscard]] std::string render_reload(const Json& reload);
 [[nodiscard]] std::string render_tunables(const Json& tunables, const Paint& paint);
 [[nodiscard]] std::string render_tunable(const Json& tunable, const Paint& paint);

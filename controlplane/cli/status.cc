@@ -17,6 +17,16 @@ std::string used_of(uint64_t used, uint64_t limit, std::string (*human)(uint64_t
   return limit == 0 ? human(used) : fmt::format("{} of {}", human(used), human(limit));
 }
 
+std::string warning_lines(const Json& status, const Paint& paint) {
+  std::string out;
+  for (const Json& warning : rows_of(status, "warnings")) {
+    if (!warning.is_string()) continue;
+    out += paint(Colour::yellow, "warning") + ": " +
+           printable(warning.get_ref<const std::string&>()) + "\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string render_status(const Json& status, const Paint& paint) {
@@ -32,6 +42,13 @@ std::string render_status(const Json& status, const Paint& paint) {
             attached ? Colour::plain : Colour::red);
   facts.add("penstock-control", process_text(part_of(status, "control")));
   facts.add("config file", text_of(status, "config_file"));
+  if (!attached) {
+    // Nothing below is known of a process that is not there: zeros would read as an idle box.
+    facts.add("config state", fmt::format("epoch {} waits for penstockd", wanted), Colour::yellow);
+    facts.add("accepting", "no: penstockd is not attached", Colour::red);
+    facts.add("log level", text_of(status, "log_level"));
+    return facts.render(paint) + warning_lines(status, paint);
+  }
   facts.add("config state",
             applied == wanted ? fmt::format("epoch {}, applied by every worker", wanted)
                               : fmt::format("epoch {}, applied up to {}", wanted, applied),
@@ -52,13 +69,7 @@ std::string render_status(const Json& status, const Paint& paint) {
   facts.add("out", fmt::format("{}, {} so far",
                                human_bits_per_second(count_of(status, "bits_per_second_out")),
                                human_bytes(count_of(status, "bytes_sent"))));
-  std::string out = facts.render(paint);
-  for (const Json& warning : rows_of(status, "warnings")) {
-    if (!warning.is_string()) continue;
-    out += paint(Colour::yellow, "warning") + ": " +
-           printable(warning.get_ref<const std::string&>()) + "\n";
-  }
-  return out;
+  return facts.render(paint) + warning_lines(status, paint);
 }
 
 void add_status(const Verb& program) {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/suggest.h"
 #include "controlplane/cli/units.h"
 #include "controlplane/cli/verb.h"
 
@@ -82,7 +83,7 @@ void add_stream(const Verb& program) {
   verb.examples({"stream show live/cam1", "stream kick live/cam1"});
 
   const Verb show_verb = verb.add("show", "Everything that is known of a live stream");
-  show_verb.needed("name", arguments->name, "app/name");
+  show_verb.needed("name", arguments->name, "app/name", problem_of_stream_name);
   show_verb.examples({"stream show live/cam1", "stream show live/cam1 --json"});
   show_verb.runs([arguments](const Context& context) {
     return show(context, context.api.get("/api/v1/streams/" + escaped(arguments->name)),
@@ -90,7 +91,7 @@ void add_stream(const Verb& program) {
   });
 
   const Verb kick = verb.add("kick", "End the publish and close its publisher");
-  kick.needed("name", arguments->name, "app/name");
+  kick.needed("name", arguments->name, "app/name", problem_of_stream_name);
   kick.text("--reason", arguments->reason, "told to the publisher, kept in the history");
   kick.examples({"stream kick live/cam1", "stream kick live/cam1 --reason 'wrong name'"});
   kick.runs([arguments](const Context& context) {

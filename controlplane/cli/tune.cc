@@ -28,10 +28,14 @@ ExitCode set_tunable(const Context& context, const std::string& key, const std::
                  .hint = "set it in the configuration file and restart penstockd"});
   }
   const std::optional<uint64_t> value = parse_tunable(text, unit);
-  if (!value) {
-    return fail(context, {.text = fmt::format("{} is not a number of {}", text, unit),
-                          .hint = fmt::format("accepted: {} to {}", count_of(*known, "min"),
-                                              count_of(*known, "max"))});
+  const uint64_t min = count_of(*known, "min");
+  const uint64_t max = count_of(*known, "max");
+  if (!value || *value < min || *value > max) {
+    return fail_usage(context, {.text = fmt::format("{} is {} {}", printable(text),
+                                                    value ? "out of range for" : "no value for",
+                                                    text_of(*known, "key")),
+                                .hint = fmt::format("accepted: {} to {} {}, written as {}", min,
+                                                    max, unit, forms_of(unit))});
   }
   return show(context, context.api.put(target_of(key), {{"value", *value}}),
               [&](const Json& result) { return render_tune_set(result, unit); });
@@ -91,11 +95,15 @@ std::string render_tunable(const Json& tunable, const Paint& paint) {
 }
 
 std::string render_tune_set(const Json& result, const std::string& unit) {
+  const std::string note = text_of(result, "note");
+  const bool applied = flag_of(result, "applied");
+  const std::string_view effect = applied        ? "takes effect at once: every worker runs with it"
+                                  : note.empty() ? "accepted, not applied by every worker yet"
+                                                 : "accepted";
   return fmt::format("{}: {} -> {}, {}\n", text_of(result, "key"),
                      human_tunable(count_of(result, "previous"), unit),
-                     human_tunable(count_of(result, "value"), unit),
-                     flag_of(result, "applied") ? "takes effect at once: every worker runs with it"
-                                                : "accepted, not applied by every worker yet");
+                     human_tunable(count_of(result, "value"), unit), effect) +
+         note_line(result);
 }
 
 void add_tune(const Verb& program) {

@@ -104,6 +104,13 @@ std::string human_tunable(uint64_t value, std::string_view unit) {
   return std::to_string(value);
 }
 
+std::string_view forms_of(std::string_view unit) {
+  if (unit == "bytes") return "4194304, 4MiB, 500k";
+  if (unit == "ms") return "8000, 8s, 1m";
+  if (unit == "us") return "500, 2ms";
+  return "a whole number";
+}
+
 std::optional<uint64_t> parse_tunable(std::string_view text, std::string_view unit) {
   uint64_t number = 0;
   const char* end = text.data() + text.size();

@@ -22,6 +22,9 @@ namespace penstock::controlplane::cli {
 /// "8000 (8s)".
 [[nodiscard]] std::string human_tunable(uint64_t value, std::string_view unit);
 
+/// Forms of a value that parse_tunable() takes for the unit, as examples for a message.
+[[nodiscard]] std::string_view forms_of(std::string_view unit);
+
 /// What an operator types for a tunable: a plain number, or with a suffix that fits its unit:
 /// "4MiB", "500k" for bytes, "8s", "1m" for ms and us. Nothing when it is not a whole number of
 /// that unit or does not fit 64 bits.

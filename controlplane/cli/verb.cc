@@ -2,7 +2,14 @@
 
 #include <iostream>
 
+#include "controlplane/cli/render.h"
+
 namespace penstock::controlplane::cli {
+
+std::string note_line(const Json& result) {
+  const std::string note = text_of(result, "note");
+  return note.empty() ? "" : note + "\n";
+}
 
 std::string json_text(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -20,6 +27,11 @@ ExitCode fail(const Context& context, const Failure& failure) {
   if (!failure.hint.empty()) std::cerr << ": " << failure.hint;
   std::cerr << '\n';
   return ExitCode::failed;
+}
+
+ExitCode fail_usage(const Context& context, const Failure& failure) {
+  (void)fail(context, failure);
+  return ExitCode::usage;
 }
 
 ExitCode show(const Context& context, const Answer& answer,

@@ -36,6 +36,9 @@ void add_version(const Verb& program);
 /// Prints the failure (with --json as an object) on stderr. Always ExitCode::failed.
 ExitCode fail(const Context& context, const Failure& failure);
 
+/// The same for what was typed wrong. Always ExitCode::usage.
+ExitCode fail_usage(const Context& context, const Failure& failure);
+
 /// Prints the answer as JSON, or what `render` makes of it.
 ExitCode show(const Context& context, const Answer& answer,
               const std::function<std::string(const Json&)>& render);

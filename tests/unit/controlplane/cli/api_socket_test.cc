@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 
@@ -122,7 +125,32 @@ TEST(ApiSocket, socket_left_by_a_killed_process_reads_as_absent) {
 TEST(ApiSocket, path_that_no_socket_can_have_is_refused) {
   const Answer refused = ApiSocket(std::string(200, 'x')).get("/");
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().text.find("longer than"), std::string::npos);
+  EXPECT_NE(refused.error().text.find("--socket"), std::string::npos) << refused.error().text;
+  EXPECT_NE(refused.error().hint.find("107"), std::string::npos);
+}
+
+TEST(ApiSocket, a_plain_file_is_not_a_socket) {
+  const Folder folder;
+  std::ofstream(folder.file("plain")) << "x";
+  const Answer refused = ApiSocket(folder.file("plain")).get("/");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().text, folder.file("plain") + " is not a socket");
+}
+
+TEST(ApiSocket, a_process_that_does_not_answer_is_waited_for_3_seconds) {
+  const Folder folder;
+  const int stopped = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  folder.file("s").copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(stopped, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(stopped, 1), 0);
+  const auto began = std::chrono::steady_clock::now();
+  const Answer none = ApiSocket(folder.file("s")).get("/");
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(3'500));
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().text.find("no answer within 3 s"), std::string::npos) << none.error().text;
+  ::close(stopped);
 }
 
 TEST(FailureOf, problems_of_a_configuration_follow_line_by_line) {
@@ -130,6 +158,7 @@ TEST(FailureOf, problems_of_a_configuration_follow_line_by_line) {
       422,
       R"({"error":"the file is refused","hint":"","problems":[{"file":"p.toml","line":7,"text":"x"}]})");
   EXPECT_EQ(failure.text, "the file is refused\np.toml:7: x");
+  EXPECT_EQ(problem_text({{"file", "p.toml"}, {"line", 0}, {"text", "x"}}), "p.toml: x");
   EXPECT_NE(failure_of(500, "<html>").text.find("status 500"), std::string::npos);
 }
 

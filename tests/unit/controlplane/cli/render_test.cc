@@ -61,8 +61,21 @@ TEST(RenderStatus, health_and_what_is_wrong_come_first) {
     "connections": 3, "connections_max": 16384, "warnings": ["penstockd does not answer"]})");
   const std::string text = render_status(status, plain);
   EXPECT_EQ(text.rfind("health", 0), 0U);
-  for (const char* part : {"not healthy", "not attached", "applied up to 4", "no: draining",
-                           "3 of 16,384", "warning: penstockd does not answer"}) {
+  for (const char* part : {"not healthy", "not attached", "epoch 5 waits for penstockd",
+                           "no: penstockd is not attached", "warning: penstockd does not answer"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in\n" << text;
+  }
+  for (const char* part : {"yes", "applied up to", "streams", "16,384"}) {
+    EXPECT_EQ(text.find(part), std::string::npos) << part << " says what nobody knows\n" << text;
+  }
+}
+
+TEST(RenderStatus, what_is_not_applied_and_a_drain_are_said) {
+  const Json status = Json::parse(R"({
+    "dataplane": {"attached": true}, "healthy": true, "epoch": {"wanted": 5, "applied": 4},
+    "draining": true, "connections": 3, "connections_max": 16384})");
+  const std::string text = render_status(status, plain);
+  for (const char* part : {"applied up to 4", "no: draining", "3 of 16,384"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in\n" << text;
   }
 }
@@ -134,6 +147,10 @@ TEST(RenderTuneSet, says_before_after_and_whether_it_is_in_effect) {
             "with it\n");
   result["applied"] = false;
   EXPECT_NE(render_tune_set(result, "bytes").find("not applied"), std::string::npos);
+  result["note"] = "penstockd is not attached: later";
+  EXPECT_EQ(
+      render_tune_set(result, "bytes"),
+      "limits.gop_bytes: 0 -> 4194304 (4.0 MiB), accepted\npenstockd is not attached: later\n");
 }
 
 TEST(RenderReload, changes_and_what_they_wait_for) {
@@ -156,6 +173,34 @@ TEST(RenderConfig, keys_are_counted_and_never_shown) {
   EXPECT_NE(text.find("12 (not shown)"), std::string::npos) << text;
   EXPECT_NE(text.find("0, 1"), std::string::npos) << text;
   EXPECT_NE(text.find("restarted: listen.rtmp"), std::string::npos) << text;
+}
+
+TEST(RenderConfig, every_key_that_waits_shows_what_runs_and_what_the_file_says) {
+  const Json config = Json::parse(R"({"rtmp": ["127.0.0.1:2000"], "http": "127.0.0.1:8935",
+    "tunables": [
+      {"key": "limits.gop_bytes", "value": 4096, "file_value": 8192, "unit": "bytes",
+       "source": "live"},
+      {"key": "limits.streams_max", "value": 10, "file_value": 20, "unit": "streams",
+       "source": "file", "restart_needed": true}],
+    "waiting": [
+      {"key": "listen.rtmp", "running": "127.0.0.1:1935", "file": "127.0.0.1:2000",
+       "restart": "penstockd"},
+      {"key": "limits.streams_max", "running": "10", "file": "20", "restart": "penstockd"}]})");
+  const std::string text = render_config(config, plain);
+  for (const char* part :
+       {"127.0.0.1:1935 (file: 127.0.0.1:2000, needs restart)\n", "10 (file: 20, needs restart)\n",
+        "127.0.0.1:8935\n", "4096 (4.0 KiB), set live (file: 8192 (8.0 KiB))\n"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in\n" << text;
+  }
+}
+
+TEST(RenderCheck, lines_only_where_there_are_some_and_warnings_are_no_problems) {
+  const Json bad = Json::parse(R"({"ok": false, "problems": [
+    {"file": "p.toml", "line": 7, "text": "x"}, {"file": "p.toml", "line": 0, "text": "y"}]})");
+  EXPECT_EQ(render_check("p.toml", bad, false), "p.toml:7: x\np.toml: y\np.toml: 2 problems\n");
+  const Json good = Json::parse(R"({"ok": true, "problems": [], "warnings": ["nobody may"]})");
+  EXPECT_EQ(render_check("p.toml", good, false), "p.toml: warning: nobody may\np.toml: ok\n");
+  EXPECT_EQ(render_check("p.toml", {{"ok", true}}, true), "p.toml: ok, all defaults\n");
 }
 
 TEST(RenderHistory, reason_is_the_last_column) {
