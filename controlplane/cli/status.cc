@@ -44,7 +44,7 @@ std::string render_status(const Json& status, const Paint& paint) {
   facts.add("config file", text_of(status, "config_file"));
   if (!attached) {
     // Nothing below is known of a process that is not there: zeros would read as an idle box.
-    facts.add("config state", fmt::format("epoch {} waits for penstockd", wanted), Colour::yellow);
+    facts.add("config state", "waits for penstockd", Colour::yellow);
     facts.add("accepting", "no: penstockd is not attached", Colour::red);
     facts.add("log level", text_of(status, "log_level"));
     return facts.render(paint) + warning_lines(status, paint);

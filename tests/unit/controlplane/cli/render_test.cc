@@ -61,7 +61,7 @@ TEST(RenderStatus, health_and_what_is_wrong_come_first) {
     "connections": 3, "connections_max": 16384, "warnings": ["penstockd does not answer"]})");
   const std::string text = render_status(status, plain);
   EXPECT_EQ(text.rfind("health", 0), 0U);
-  for (const char* part : {"not healthy", "not attached", "epoch 5 waits for penstockd",
+  for (const char* part : {"not healthy", "not attached", "waits for penstockd",
                            "no: penstockd is not attached", "warning: penstockd does not answer"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in\n" << text;
   }
