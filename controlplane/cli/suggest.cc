@@ -5,7 +5,7 @@
 
 #include "controlplane/cli/fields.h"
 #include "penstock/base/limits.h"
-#include "src/config/closest.h"
+#include "penstock/config/closest.h"
 
 namespace penstock::controlplane::cli {
 

@@ -2,9 +2,9 @@
 #include <set>
 
 #include "penstock/base/limits.h"
+#include "penstock/config/closest.h"
 #include "penstock/config/config.h"
 #include "src/config/address.h"
-#include "src/config/closest.h"
 #include "src/config/toml.h"
 
 namespace penstock::config {
