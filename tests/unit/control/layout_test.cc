@@ -86,7 +86,7 @@ TEST(plan_of, believes_only_a_header_that_fits_its_region) {
   const PlanCase cases[] = {
       {"as made", [](RegionHeader&) {}, true},
       {"magic", [](RegionHeader& h) { h.magic ^= 1; }, false},
-      {"version", [](RegionHeader& h) { h.version = 2; }, false},
+      {"version", [](RegionHeader& h) { ++h.version; }, false},
       {"no worker", [](RegionHeader& h) { h.workers = 0; }, false},
       {"a worker more", [](RegionHeader& h) { ++h.workers; }, false},
       {"too many workers", [](RegionHeader& h) { h.workers = workers_max + 1; }, false},
