@@ -2,16 +2,17 @@
 import sys
 
 source, target, function = sys.argv[1:4]
-with open(source, encoding="utf-8") as file:
-    text = file.read()
-# A literal may hold 64 KiB by the standard's least; adjacent ones are joined by the compiler.
-pieces = [text[at : at + 4000] for at in range(0, len(text), 4000)]
-literals = "\n".join(f'    R"embed({piece})embed"' for piece in pieces)
+with open(source, "rb") as file:
+    data = file.read()
+# An array and not a literal: compilers need not take more than 64 KiB of one, also when it is in pieces.
+rows = [data[at : at + 24] for at in range(0, len(data), 24)]
+numbers = ",\n    ".join(", ".join(str(byte if byte < 128 else byte - 256) for byte in row) for row in rows)
 namespace, _, name = function.rpartition("::")
 with open(target, "w", encoding="utf-8") as file:
     file.write(
         "#include <string_view>\n"
         f"namespace {namespace} {{\n"
+        f"static constexpr char bytes[] = {{\n    {numbers}}};\n"
         f"std::string_view {name}();\n"
-        f"std::string_view {name}() {{\n  return\n{literals};\n}}\n}}\n"
+        f"std::string_view {name}() {{ return {{bytes, sizeof bytes}}; }}\n}}\n"
     )
