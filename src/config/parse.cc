@@ -367,7 +367,7 @@ void Reader::take_keys(std::string_view name, const toml::node& node) {
     const std::string* given = text(name, item, "stream names, as in \"live/camera1\"");
     if (given == nullptr) continue;
     if (!is_stream_name(*given)) {
-      // By number: a key is as good as a password, and this line goes into logs.
+      // By number: what is no name may be one with a token behind it, and this line goes into logs.
       problem(item, std::string{name} + ": entry " + std::to_string(number) +
                         " is no stream name; accepted: \"app/name\", without query, empty parts, "
                         "\"..\" and control characters, at most " +
