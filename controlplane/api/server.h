@@ -22,8 +22,8 @@ struct Admission {
 };
 [[nodiscard]] Admission admit(std::string_view token, const Caller& caller);
 
-/// One listening HTTP server with its threads. Ends with the object. This is the only place that
-/// knows the HTTP library.
+/// One listening HTTP server with its threads. Ends with the object. Beside `peers` it is the only
+/// place that knows the HTTP library.
 class Server {
  public:
   /// The error says what is wrong and what to do about it.
