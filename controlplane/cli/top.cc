@@ -43,8 +43,13 @@ std::string workers_line(const Json& workers) {
 /// The busiest streams by bitrate first: those are the ones that an operator looks for.
 std::vector<Json> sorted_streams(const Json& streams) {
   std::vector<Json> rows(rows_of(streams, "streams").begin(), rows_of(streams, "streams").end());
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const Json& a, const Json& b) { return bits_of(a) > bits_of(b); });
+  // By name where the bitrate is the same: rows must not jump from one picture to the next. (Not
+  // stable_sort: its memory comes from a function that is deprecated, and clang says so.)
+  std::sort(rows.begin(), rows.end(), [](const Json& a, const Json& b) {
+    const uint64_t bits_a = bits_of(a);
+    const uint64_t bits_b = bits_of(b);
+    return bits_a != bits_b ? bits_a > bits_b : text_of(a, "name") < text_of(b, "name");
+  });
   return rows;
 }
 
