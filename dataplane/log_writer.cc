@@ -12,22 +12,6 @@
 namespace penstock::dataplane {
 namespace {
 
-std::string_view level_name(control::LogLevel level) {
-  switch (level) {
-    case control::LogLevel::trace:
-      return "trace";
-    case control::LogLevel::debug:
-      return "debug";
-    case control::LogLevel::info:
-      return "info";
-    case control::LogLevel::warning:
-      return "warning";
-    case control::LogLevel::error:
-      return "error";
-  }
-  return "info";
-}
-
 std::string time_text(uint64_t unix_ms) {
   const auto seconds = static_cast<time_t>(unix_ms / 1000);
   tm parts{};
@@ -78,7 +62,7 @@ std::string log_line(const LogRecord& record, config::LogFormat format) {
   if (format == config::LogFormat::json) {
     nlohmann::ordered_json line;
     line["time"] = time_text(record.unix_ms);
-    line["level"] = level_name(record.level);
+    line["level"] = config::log_level_name(record.level);
     line["event"] = info.name;
     if (!name.empty()) line["stream"] = name;
     if (!peer.empty()) line["peer"] = peer;
@@ -90,7 +74,7 @@ std::string log_line(const LogRecord& record, config::LogFormat format) {
     return json_line(line);
   }
   std::string line = time_text(record.unix_ms);
-  line.append(" ").append(level_name(record.level)).append(" ").append(info.text);
+  line.append(" ").append(config::log_level_name(record.level)).append(" ").append(info.text);
   if (!detail.empty()) line.append(": ").append(detail);
   if (!name.empty()) line.append(" stream=").append(name);
   if (!peer.empty()) line.append(" peer=").append(peer);
@@ -139,13 +123,13 @@ void LogWriter::write(control::LogLevel level, std::string_view text) {
   if (format_ == config::LogFormat::json) {
     nlohmann::ordered_json line;
     line["time"] = time;
-    line["level"] = level_name(level);
+    line["level"] = config::log_level_name(level);
     line["event"] = "process";
     line["detail"] = printable(text);
     sink_->logger.log(spdlog::level::info, json_line(line));
   } else {
-    sink_->logger.log(spdlog::level::info,
-                      time + " " + std::string(level_name(level)) + " " + printable(text));
+    sink_->logger.log(spdlog::level::info, time + " " + std::string(config::log_level_name(level)) +
+                                               " " + printable(text));
   }
   sink_->logger.flush();
 }

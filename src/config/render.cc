@@ -23,22 +23,6 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
-std::string_view level_name(control::LogLevel level) {
-  switch (level) {
-    case control::LogLevel::trace:
-      return "trace";
-    case control::LogLevel::debug:
-      return "debug";
-    case control::LogLevel::info:
-      return "info";
-    case control::LogLevel::warning:
-      return "warning";
-    case control::LogLevel::error:
-      return "error";
-  }
-  return "info";
-}
-
 void line(std::string& out, std::string_view key, std::string_view value) {
   out += key;
   out += " = ";
@@ -85,6 +69,22 @@ std::string keys_text(const std::vector<std::string>& keys) {
 
 }  // namespace
 
+std::string_view log_level_name(control::LogLevel level) {
+  switch (level) {
+    case control::LogLevel::trace:
+      return "trace";
+    case control::LogLevel::debug:
+      return "debug";
+    case control::LogLevel::info:
+      return "info";
+    case control::LogLevel::warning:
+      return "warning";
+    case control::LogLevel::error:
+      return "error";
+  }
+  return "info";
+}
+
 std::string render(const Config& config) {
   std::string out;
   section(out, "dataplane");
@@ -108,7 +108,7 @@ std::string render(const Config& config) {
   if (!config.token_file.empty()) line(out, "token_file", quoted(config.token_file));
   section(out, "log");
   line(out, "format", config.log_format == LogFormat::json ? "\"json\"" : "\"text\"");
-  line(out, "level", quoted(level_name(config.log_level)));
+  line(out, "level", quoted(log_level_name(config.log_level)));
   return out;
 }
 

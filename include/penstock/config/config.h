@@ -71,6 +71,9 @@ struct Problem {
 /// private to its owner.
 [[nodiscard]] std::string render(const Config& config);
 
+/// "trace" to "error", as log.level takes it and log lines show it.
+[[nodiscard]] std::string_view log_level_name(control::LogLevel level);
+
 [[nodiscard]] std::string to_string(const ListenAddress& address);
 
 /// "app/name" as the protocol normalises it: no empty part, no "..", no control character, within
