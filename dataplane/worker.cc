@@ -233,6 +233,7 @@ void Worker::take_event(const engine::EngineEvent& event) {
   if (connection == nullptr) return;
   switch (event.kind) {
     case engine::EngineEventKind::accepted:
+    case engine::EngineEventKind::connected:  // a worker begins no connection yet
       return;
     case engine::EngineEventKind::received:
       receive(*connection, event.bytes);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -25,14 +26,21 @@ struct Endpoint {
 };
 
 enum class EngineEventKind : uint8_t {
-  accepted,  // a new connection; reading is on
-  received,  // bytes, valid until the next poll()
-  ended,     // the peer will send no more (FIN); sending is still possible
-  sent,      // sent_bytes more of what was given to send() are no longer needed
-  closed,    // exactly one ends every connection; the id is dead afterwards
+  accepted,   // a new connection; reading is on
+  connected,  // what connect() began stands; reading is on
+  received,   // bytes, valid until the next poll()
+  ended,      // the peer will send no more (FIN); sending is still possible
+  sent,       // sent_bytes more of what was given to send() are no longer needed
+  closed,     // exactly one ends every connection; the id is dead afterwards
 };
 
-enum class CloseReason : uint8_t { ours, reset, timeout, refused };
+enum class CloseReason : uint8_t {
+  ours,
+  reset,
+  timeout,
+  refused,    // connect(): nobody listens there
+  no_address  // connect(): this host has no local port left, or no way there
+};
 
 struct EngineEvent {
   EngineEventKind kind{};
@@ -57,6 +65,10 @@ class Engine {
   /// happened on each connection.
   virtual std::span<EngineEvent> poll(std::span<EngineEvent> events, Instant wake_at) = 0;
 
+  /// Begins a connection to `peer`; `connected` follows, or `closed` with the reason. What is given
+  /// to send() before that goes out as soon as it stands. Nothing when no place or descriptor is
+  /// left.
+  virtual std::optional<ConnectionId> connect(const Endpoint& peer) = 0;
   /// Queues bytes, in order. At most send_slices_max slices per call; a second call before the
   /// first is covered by `sent` is allowed and keeps order, but the worker gathers instead: fewer
   /// and larger sends are what pays.

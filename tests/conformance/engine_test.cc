@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <time.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "tests/conformance/harness.h"
@@ -352,6 +353,71 @@ TEST_P(EngineTest, close_while_sends_are_in_flight_lets_go_of_the_bytes) {
   EXPECT_EQ(std::count(exchange.got.begin(), exchange.got.end(), 0x22), 0);
   harness.run_for(20);
   EXPECT_EQ(connection->closed, 1);
+}
+
+TEST_P(EngineTest, connect_reaches_a_listener_and_bytes_flow_both_ways) {
+  Harness harness = make();
+  Connection* connection = harness.begin(harness.world().remote());
+  ASSERT_NE(connection, nullptr);
+  EXPECT_TRUE(harness.run_until([&] { return !connection->connecting; }));
+  auto peer = harness.accept();
+  connection->echo = true;
+  Exchange exchange{peer.get(), pattern(300'000, 21)};
+  EXPECT_TRUE(harness.run_until([&] {
+    exchange.step();
+    return exchange.got.size() == exchange.to_write.size();
+  }));
+  EXPECT_TRUE(exchange.got == exchange.to_write);
+}
+
+TEST_P(EngineTest, what_is_sent_before_connected_goes_out_once_it_stands) {
+  Harness harness = make();
+  Connection* connection = harness.begin(harness.world().remote());
+  ASSERT_NE(connection, nullptr);
+  const std::vector<uint8_t> bytes = pattern(5000, 22);
+  harness.send(*connection, bytes, 3);
+  harness.engine().finish(connection->id);
+  auto peer = harness.accept();
+  Exchange exchange{peer.get(), {}};
+  EXPECT_TRUE(harness.run_until([&] {
+    exchange.step();
+    return peer->at_end();
+  }));
+  EXPECT_TRUE(exchange.got == bytes);
+}
+
+TEST_P(EngineTest, a_connect_that_nobody_takes_closes_as_refused) {
+  Harness harness = make();
+  Connection* connection = harness.begin(harness.world().nobody());
+  ASSERT_NE(connection, nullptr);
+  EXPECT_TRUE(harness.run_until([&] { return connection->closed > 0; }));
+  EXPECT_EQ(connection->reason, CloseReason::refused);
+}
+
+TEST_P(EngineTest, close_while_connecting_closes_once) {
+  Harness harness = make();
+  Connection* at_once = harness.begin(harness.world().remote());
+  harness.engine().send(at_once->id, {});
+  harness.close(*at_once);
+  Connection* later = harness.begin(harness.world().remote());
+  harness.poll(0);
+  harness.close(*later);
+  EXPECT_TRUE(harness.run_until([&] { return at_once->closed > 0 && later->closed > 0; }));
+  harness.run_for(20);
+  EXPECT_EQ(at_once->closed, 1);
+  EXPECT_EQ(later->closed, 1);
+  EXPECT_EQ(at_once->reason, CloseReason::ours);
+}
+
+TEST_P(EngineTest, many_connects_at_once_all_arrive_and_beyond_connections_max_none_begins) {
+  Harness harness = make({.connections_max = 64});
+  for (int i = 0; i < 64; ++i) ASSERT_NE(harness.begin(harness.world().remote()), nullptr);
+  EXPECT_EQ(harness.begin(harness.world().remote()), nullptr);
+  EXPECT_TRUE(harness.run_until(
+      [&] { return std::ranges::none_of(harness.connections(), &Connection::connecting); }));
+  harness.close(harness.connections().front());
+  EXPECT_TRUE(harness.run_until([&] { return harness.connections().front().closed > 0; }));
+  EXPECT_NE(harness.begin(harness.world().remote()), nullptr);
 }
 
 TEST_P(EngineTest, peers_beyond_connections_max_are_refused_and_places_are_used_again) {

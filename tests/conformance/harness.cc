@@ -48,7 +48,12 @@ void Harness::record(const EngineEvent& event) {
   switch (event.kind) {
     case EngineEventKind::accepted:
       break;
+    case EngineEventKind::connected:
+      EXPECT_TRUE(connection.connecting) << "connected twice, or was accepted";
+      connection.connecting = false;
+      break;
     case EngineEventKind::received:
+      EXPECT_FALSE(connection.connecting) << "received before connected";
       EXPECT_FALSE(event.bytes.empty());
       EXPECT_FALSE(connection.ended) << "received after ended";
       connection.received.insert(connection.received.end(), event.bytes.begin(), event.bytes.end());
@@ -60,6 +65,7 @@ void Harness::record(const EngineEvent& event) {
       connection.ended = true;
       break;
     case EngineEventKind::sent:
+      EXPECT_FALSE(connection.connecting) << "sent before connected";
       EXPECT_GT(event.sent_bytes, 0U);
       connection.sent += event.sent_bytes;
       EXPECT_LE(connection.sent, connection.given) << "more sent than given";
@@ -79,6 +85,24 @@ std::pair<std::unique_ptr<Peer>, Connection*> Harness::connect() {
     std::abort();  // every test would go on with a null pointer
   }
   return {std::move(peer), &connections_.back()};
+}
+
+Connection* Harness::begin(const engine::Endpoint& to) {
+  const auto id = engine().connect(to);
+  if (!id) return nullptr;
+  const std::pair key{id->index, id->generation};
+  EXPECT_FALSE(by_id_.contains(key)) << "an id was given twice";
+  Connection& connection = connections_.emplace_back();
+  connection.id = *id;
+  connection.connecting = true;
+  by_id_[key] = &connection;
+  return &connection;
+}
+
+std::unique_ptr<Peer> Harness::accept() {
+  std::unique_ptr<Peer> peer;
+  EXPECT_TRUE(run_until([&] { return (peer = world_->accept()) != nullptr; }));
+  return peer;
 }
 
 void Harness::send(Connection& connection, Bytes bytes, size_t slices) {

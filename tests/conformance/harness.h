@@ -21,6 +21,7 @@ struct Connection {
   size_t receives = 0;
   size_t given = 0;  // bytes to send()
   size_t sent = 0;
+  bool connecting = false;  // begun by the engine, `connected` has not come
   bool ended = false;
   int closed = 0;
   engine::CloseReason reason{};
@@ -46,6 +47,10 @@ class Harness {
 
   /// Connects and waits for `accepted`.
   std::pair<std::unique_ptr<Peer>, Connection*> connect();
+  /// Begins a connection; null when the engine refuses.
+  Connection* begin(const engine::Endpoint& to);
+  /// The other end of what was begun; waits for it.
+  std::unique_ptr<Peer> accept();
   /// Sends a copy that lives as long as the connection's record.
   void send(Connection&, Bytes bytes, size_t slices = 1);
   void close(Connection& connection) { engine().close(connection.id); }

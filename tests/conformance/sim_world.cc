@@ -24,11 +24,19 @@ class SimWorld final : public World {
  public:
   SimWorld(const WorldOptions& options, const sim::NetworkFaults& faults)
       : network_(20261123, faults),
-        engine_(network_, options.connections_max, sim::ClockMode::engine_advances) {}
+        engine_(network_, options.connections_max, sim::ClockMode::engine_advances) {
+    network_.listen(remote().port);
+  }
   engine::Engine& engine() override { return engine_; }
   Instant now() override { return network_.now(); }
   std::unique_ptr<Peer> connect() override {
     return std::make_unique<SimulatedPeer>(network_.connect(engine_));
+  }
+  engine::Endpoint remote() override { return {.address = {10, 0, 0, 9}, .port = 1935}; }
+  engine::Endpoint nobody() override { return {.address = {10, 0, 0, 9}, .port = 9}; }
+  std::unique_ptr<Peer> accept() override {
+    sim::SimPeer peer = network_.accept();
+    return peer.valid() ? std::make_unique<SimulatedPeer>(std::move(peer)) : nullptr;
   }
   void set_descriptors_dry(bool dry) override { engine_.set_descriptors_dry(dry); }
   bool is_real() const override { return false; }

@@ -70,9 +70,16 @@ class UringWorld final : public World {
       std::abort();
     }
     engine_ = std::move(*made);
+    remote_fd_ = bound_socket(remote_);
+    nobody_fd_ = bound_socket(nobody_);
+    if (listen(remote_fd_, 128) != 0) std::abort();
     getrlimit(RLIMIT_NOFILE, &limit_);
   }
-  ~UringWorld() override { setrlimit(RLIMIT_NOFILE, &limit_); }
+  ~UringWorld() override {
+    setrlimit(RLIMIT_NOFILE, &limit_);
+    ::close(remote_fd_);
+    ::close(nobody_fd_);
+  }
 
   engine::Engine& engine() override { return *engine_; }
   Instant now() override {
@@ -91,6 +98,12 @@ class UringWorld final : public World {
     }
     return std::make_unique<SocketPeer>(fd);
   }
+  engine::Endpoint remote() override { return remote_; }
+  engine::Endpoint nobody() override { return nobody_; }
+  std::unique_ptr<Peer> accept() override {
+    const int fd = accept4(remote_fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    return fd < 0 ? nullptr : std::make_unique<SocketPeer>(fd);
+  }
   void set_descriptors_dry(bool dry) override {
     dry_ = dry;
     rlimit limit = limit_;
@@ -105,7 +118,25 @@ class UringWorld final : public World {
   bool is_real() const override { return true; }
 
  private:
+  /// Bound to a port of its own, so that nobody else listens there; `endpoint` says where.
+  static int bound_socket(engine::Endpoint& endpoint) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const auto any = engine::to_socket_address({.address = {127, 0, 0, 1}});
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    if (fd < 0 || bind(fd, any.get(), any.length) != 0 ||
+        getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+      std::abort();
+    }
+    endpoint = engine::to_endpoint(bound);
+    return fd;
+  }
+
   std::unique_ptr<engine::UringEngine> engine_;
+  engine::Endpoint remote_;
+  engine::Endpoint nobody_;
+  int remote_fd_ = -1;
+  int nobody_fd_ = -1;
   rlimit limit_{};
   bool dry_ = false;
 };

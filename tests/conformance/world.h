@@ -30,6 +30,11 @@ class World {
   virtual Instant now() = 0;
   /// Null when the host refuses.
   virtual std::unique_ptr<Peer> connect() = 0;
+  /// Where engines may connect to, and somewhere that nobody listens.
+  virtual engine::Endpoint remote() = 0;
+  virtual engine::Endpoint nobody() = 0;
+  /// The test's end of what an engine connected to remote(); null when none has come.
+  virtual std::unique_ptr<Peer> accept() = 0;
   /// While true the engine's process can open no descriptor; `connect()` works all the same.
   virtual void set_descriptors_dry(bool dry) = 0;
   /// Whether time passes by itself and other threads may call wake().

@@ -68,26 +68,58 @@ void SimEngine::accept_offered() {
       offered_.push_back(std::move(link));
       continue;
     }
-    const auto free = std::find_if(connections_.begin(), connections_.end(),
-                                   [](const Connection& c) { return !c.in_use; });
-    if (!accepting_ || free == connections_.end()) {
+    Connection* free = free_place();
+    if (!accepting_ || free == nullptr) {
       link->engine_reset = true;
       link->engine_gone = true;
       link->reset_at = network_.arrival();
       continue;
     }
-    const uint32_t generation = free->generation;
-    *free = {};
-    free->generation = generation;
     free->in_use = true;
     free->link = std::move(link);
     report(EngineEventKind::accepted, *free).peer = free->link->peer;
   }
 }
 
+/// A place as new but for its generation.
+SimEngine::Connection* SimEngine::free_place() {
+  const auto free = std::find_if(connections_.begin(), connections_.end(),
+                                 [](const Connection& c) { return !c.in_use; });
+  if (free == connections_.end()) return nullptr;
+  const uint32_t generation = free->generation;
+  *free = {};
+  free->generation = generation;
+  return &*free;
+}
+
+std::optional<ConnectionId> SimEngine::connect(const engine::Endpoint& peer) {
+  Connection* place = descriptors_dry_ ? nullptr : free_place();
+  if (place == nullptr) return std::nullopt;
+  place->in_use = true;
+  place->connecting = true;
+  place->link = network_.make_link(peer);
+  return ConnectionId{static_cast<uint32_t>(place - connections_.data()), place->generation};
+}
+
+void SimEngine::connect_step(Connection& connection) {
+  if (connection.link->connects_at > network_.now()) return;
+  connection.connecting = false;
+  if (!network_.arrive(connection.link)) {
+    connection.link->engine_reset = true;  // there is nobody to be told of an end
+    return end(connection, CloseReason::refused);
+  }
+  report(EngineEventKind::connected, connection).peer = connection.link->peer;
+  if (connection.finishing && connection.queue.empty()) {
+    connection.finishing = false;
+    finish({static_cast<uint32_t>(&connection - connections_.data()), connection.generation});
+  }
+}
+
 void SimEngine::turn(Connection& connection) {
   if (!connection.in_use) return;
-  if (!connection.closing && network_.now() >= connection.stalled_until) {
+  if (connection.connecting && !connection.closing) {
+    connect_step(connection);
+  } else if (!connection.closing && network_.now() >= connection.stalled_until) {
     if (network_.prng().chance(network_.faults().stall)) {
       connection.stalled_until =
           network_.now().after_ns(1 + network_.prng().below(network_.faults().delay_ns_max + 1));
@@ -195,6 +227,7 @@ void SimEngine::end(Connection& connection, CloseReason reason) {
   connection.queue.clear();
   Link& link = *connection.link;
   link.engine_gone = true;
+  if (connection.connecting) return;  // nobody has seen it
   if (link.peer_reset || link.engine_reset) return;
   if (link.to_engine.unread() > 0) {
     link.engine_reset = true;
@@ -231,7 +264,7 @@ void SimEngine::finish(ConnectionId id) {
   if (connection == nullptr || connection->closing || connection->finishing || connection->finished)
     return;
   connection->finishing = true;
-  if (!connection->queue.empty()) return;
+  if (!connection->queue.empty() || connection->connecting) return;
   connection->finished = true;
   connection->link->to_peer.push_end(network_.arrival());
   if (connection->end_seen) end(*connection, CloseReason::ours);
@@ -268,6 +301,10 @@ Instant SimEngine::next_at() const {
   for (const auto& link : offered_) consider(link->connects_at);
   for (const Connection& connection : connections_) {
     if (!connection.in_use) continue;
+    if (connection.connecting) {
+      consider(connection.link->connects_at);
+      continue;
+    }
     consider(connection.stalled_until);
     consider(connection.link->to_engine.next_arrival(now));
     if (connection.link->peer_reset) consider(connection.link->reset_at);

@@ -26,6 +26,7 @@ class SimEngine final : public engine::Engine {
 
   std::span<engine::EngineEvent> poll(std::span<engine::EngineEvent> events,
                                       Instant wake_at) override;
+  std::optional<engine::ConnectionId> connect(const engine::Endpoint& peer) override;
   void send(engine::ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(engine::ConnectionId, bool on) override;
   void set_low_water(engine::ConnectionId, uint32_t bytes) override;
@@ -54,6 +55,7 @@ class SimEngine final : public engine::Engine {
   struct Connection {
     uint32_t generation = 1;
     bool in_use = false;
+    bool connecting = false;
     bool reading = true;
     bool end_seen = false;
     bool finishing = false;
@@ -71,7 +73,9 @@ class SimEngine final : public engine::Engine {
   engine::EngineEvent& report(engine::EngineEventKind, const Connection&);
   [[nodiscard]] bool room() const { return filled_ < events_.size(); }
   void accept_offered();
+  Connection* free_place();
   void turn(Connection&);
+  void connect_step(Connection&);
   void report_closed(Connection&);
   bool receive(Connection&);
   bool send_some(Connection&);

@@ -97,20 +97,40 @@ void SimPeer::close() {
   link_->peer_gone = true;
 }
 
-SimPeer SimNetwork::connect(SimEngine& engine) {
+std::shared_ptr<Link> SimNetwork::make_link(const engine::Endpoint& peer) {
   const auto window = [this] {
     const uint32_t spread = faults_.window_bytes_max - faults_.window_bytes_min + 1;
     return faults_.window_bytes_min + static_cast<uint32_t>(prng_.below(spread));
   };
   const uint32_t window_in = window();
   auto link = std::make_shared<Link>(window_in, window());
-  link->peer.address[0] = 10;
-  store_u16(link->peer.address + 2, static_cast<uint16_t>(connected_ >> 14));
-  link->peer.port = static_cast<uint16_t>(32768 + connected_ % 16384);
-  ++connected_;
+  link->peer = peer;
   link->connects_at = arrival();
+  return link;
+}
+
+SimPeer SimNetwork::connect(SimEngine& engine) {
+  engine::Endpoint peer;
+  peer.address[0] = 10;
+  store_u16(peer.address + 2, static_cast<uint16_t>(connected_ >> 14));
+  peer.port = static_cast<uint16_t>(32768 + connected_ % 16384);
+  ++connected_;
+  auto link = make_link(peer);
   engine.offer(link);
   return {*this, link};
+}
+
+bool SimNetwork::arrive(const std::shared_ptr<Link>& link) {
+  if (link->peer.port != listening_port_) return false;
+  arrived_.push_back(link);
+  return true;
+}
+
+SimPeer SimNetwork::accept() {
+  if (arrived_.empty()) return {};
+  SimPeer peer{*this, std::move(arrived_.front())};
+  arrived_.pop_front();
+  return peer;
 }
 
 }  // namespace penstock::sim

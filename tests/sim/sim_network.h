@@ -113,6 +113,17 @@ class SimNetwork {
   /// A connection that `engine` will accept, or refuse.
   SimPeer connect(SimEngine& engine);
 
+  /// The test's ends of connections that an engine begins to `port`, in the order in which they
+  /// came. Nobody listens on other ports.
+  void listen(uint16_t port) { listening_port_ = port; }
+  /// Not valid() when none has come.
+  SimPeer accept();
+
+  // For engines.
+  std::shared_ptr<Link> make_link(const engine::Endpoint& peer);
+  /// What was begun is there; false when nobody listens.
+  bool arrive(const std::shared_ptr<Link>& link);
+
   [[nodiscard]] Instant arrival() {
     return now_.after_ns(faults_.delay_ns_max == 0 ? 0 : prng_.below(faults_.delay_ns_max));
   }
@@ -124,6 +135,8 @@ class SimNetwork {
   NetworkFaults faults_;
   Instant now_{ns_per_s};
   uint32_t connected_ = 0;
+  uint16_t listening_port_ = 0;
+  std::deque<std::shared_ptr<Link>> arrived_;
 };
 
 }  // namespace penstock::sim

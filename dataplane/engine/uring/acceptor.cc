@@ -30,7 +30,7 @@ Acceptor::~Acceptor() {
 std::expected<void, std::string> Acceptor::open(std::span<const Endpoint> wanted) {
   for (const Endpoint& endpoint : wanted) {
     Listener& listener = listeners_.emplace_back(Listener{.endpoint = endpoint});
-    auto fd = open_listener(listener.endpoint, peer_silent_ms_max_);
+    auto fd = open_listener(listener.endpoint, options_);
     if (!fd) return std::unexpected(std::move(fd.error()));
     listener.fd = *fd;
     endpoints_.push_back(listener.endpoint);
@@ -45,7 +45,7 @@ bool Acceptor::set_on(bool on) {
   for (Listener& listener : listeners_) {
     listener.retry_at = {};
     if (on && listener.fd < 0) {
-      listener.fd = open_listener(listener.endpoint, peer_silent_ms_max_).value_or(-1);
+      listener.fd = open_listener(listener.endpoint, options_).value_or(-1);
     }
     all_open = all_open && listener.fd >= 0;
   }
@@ -68,7 +68,7 @@ void Acceptor::maintain(Instant now) {
 void Acceptor::start(Listener& listener, Instant now) {
   if (listener.accepting || now < listener.retry_at) return;
   if (listener.fd < 0) {
-    listener.fd = open_listener(listener.endpoint, peer_silent_ms_max_).value_or(-1);
+    listener.fd = open_listener(listener.endpoint, options_).value_or(-1);
     if (listener.fd < 0) {
       listener.retry_at = now.after_ns(open_pause_ns);
       return;

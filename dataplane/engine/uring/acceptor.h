@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataplane/engine/engine.h"
+#include "dataplane/engine/uring/listener.h"
 #include "dataplane/engine/uring/ring.h"
 
 namespace penstock::engine {
@@ -15,8 +16,7 @@ namespace penstock::engine {
 /// the host has no descriptor left, and closes them when accepting is off.
 class Acceptor {
  public:
-  Acceptor(Ring& ring, uint32_t peer_silent_ms_max)
-      : ring_(ring), peer_silent_ms_max_(peer_silent_ms_max) {}
+  Acceptor(Ring& ring, SocketOptions options) : ring_(ring), options_(std::move(options)) {}
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();
@@ -54,7 +54,7 @@ class Acceptor {
   }
 
   Ring& ring_;
-  uint32_t peer_silent_ms_max_;
+  SocketOptions options_;
   std::vector<Listener> listeners_;
   std::vector<Endpoint> endpoints_;
   bool on_ = true;

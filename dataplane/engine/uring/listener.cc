@@ -42,6 +42,10 @@ std::string bind_failure(const Endpoint& endpoint, int error) {
       return where + "the kernel has no " + (endpoint.ipv6 ? "IPv6" : "IPv4") +
              "; remove the address from the listeners, or `sysctl -w "
              "net.ipv6.conf.all.disable_ipv6=0`";
+    case ENOENT:
+      return where +
+             "the kernel does not have this congestion control; see which it has with "
+             "`sysctl net.ipv4.tcp_available_congestion_control`";
     case EMFILE:
     case ENFILE:
       return where +
@@ -67,15 +71,22 @@ int open_socket(const Endpoint& endpoint) {
   return fd;
 }
 
-bool prepare_listener(int fd, const Endpoint& endpoint, uint32_t peer_silent_ms_max) {
-  const SocketAddress address = to_socket_address(endpoint);
-  return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&
-         set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+bool set_options(int fd, const SocketOptions& options) {
+  const std::string& congestion = options.congestion_control;
+  return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
          set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
          set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s) &&
          set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s) &&
          set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes) &&
-         set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(peer_silent_ms_max)) &&
+         set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                    static_cast<int>(options.peer_silent_ms_max)) &&
+         (congestion.empty() || setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion.data(),
+                                           static_cast<socklen_t>(congestion.size())) == 0);
+}
+
+bool prepare_listener(int fd, const Endpoint& endpoint, const SocketOptions& options) {
+  const SocketAddress address = to_socket_address(endpoint);
+  return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) && set_options(fd, options) &&
          bind(fd, address.get(), address.length) == 0 && listen(fd, backlog) == 0;
 }
 
@@ -121,10 +132,10 @@ std::string endpoint_text(const Endpoint& endpoint) {
   return endpoint.ipv6 ? "[" + std::string(text) + "]:" + port : std::string(text) + ":" + port;
 }
 
-std::expected<int, std::string> open_listener(Endpoint& endpoint, uint32_t peer_silent_ms_max) {
+std::expected<int, std::string> open_listener(Endpoint& endpoint, const SocketOptions& options) {
   const int fd = open_socket(endpoint);
   if (fd < 0) return std::unexpected(bind_failure(endpoint, errno));
-  if (!prepare_listener(fd, endpoint, peer_silent_ms_max)) {
+  if (!prepare_listener(fd, endpoint, options)) {
     const int error = errno;
     ::close(fd);
     return std::unexpected(bind_failure(endpoint, error));
@@ -135,6 +146,13 @@ std::expected<int, std::string> open_listener(Endpoint& endpoint, uint32_t peer_
     endpoint = to_endpoint(bound);
   }
   return fd;
+}
+
+int open_connecting_socket(const Endpoint& peer, const SocketOptions& options) {
+  const int fd = socket(peer.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || set_options(fd, options)) return fd;
+  ::close(fd);
+  return -1;
 }
 
 std::optional<std::string> endpoint_in_use(const Endpoint& endpoint) {

@@ -13,7 +13,9 @@ enum class Operation : uint8_t {
   send,
   cancel_receive,
   cancel_send,
-  cancel_accept
+  cancel_accept,
+  connect,
+  cancel_connect
 };
 
 [[nodiscard]] constexpr uint64_t user_data_of(Operation operation, uint32_t index,

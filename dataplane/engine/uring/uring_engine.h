@@ -29,6 +29,8 @@ struct UringOptions {
   /// A peer that acknowledges nothing for so long is gone. Above the liveness timers of the worker,
   /// so that those decide.
   uint32_t peer_silent_ms_max = 60'000;
+  /// As the kernel names it (cubic, bbr); empty: the host's default.
+  std::string congestion_control;
   /// Off: one receive per slab, as kernels before 6.12 do. For comparison.
   bool incremental_slabs = true;
 };

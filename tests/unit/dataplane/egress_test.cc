@@ -17,6 +17,9 @@ class RecordingEngine : public engine::Engine {
   std::span<engine::EngineEvent> poll(std::span<engine::EngineEvent>, Instant) override {
     return {};
   }
+  std::optional<engine::ConnectionId> connect(const engine::Endpoint&) override {
+    return std::nullopt;
+  }
   void send(engine::ConnectionId, std::span<const Bytes> slices) override {
     ++sends;
     slice_count = slices.size();
