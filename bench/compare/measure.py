@@ -1,0 +1,173 @@
+"""One measurement: a fresh server, one or two runs of penstock-load against it, and the value that comes of them."""
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+
+# Beyond ramp, warm-up and window: connecting, and what a server that answers slowly takes.
+LOAD_PATIENCE_S = 60.0
+# From here on the generator, or its core, is what is measured.
+LAG_P99_MS_MAX = 50.0
+GENERATOR_BUSY_MAX = 0.95
+
+
+class RunFailed(Exception):
+    """penstock-load could not do its run; says what it wrote."""
+
+
+def tasks_of(pid):
+    return list(pathlib.Path(f"/proc/{pid}/task").glob("*"))
+
+
+def descendants(pid):
+    """`pid` and everything that it started, directly or not."""
+    found = [pid]
+    for task in tasks_of(pid):
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            found += descendants(int(child))
+    return found
+
+
+def cpu_ns(pid):
+    """What the scheduler has counted for a process and its descendants: nanoseconds, where /proc/PID/stat has ticks of 10 ms."""
+    total = 0
+    for each in descendants(pid):
+        for task in tasks_of(each):
+            try:
+                total += int((task / "schedstat").read_text().split()[0])
+            except (OSError, IndexError, ValueError):
+                continue
+    return total
+
+
+def cpu_by_process(server):
+    return {name: cpu_ns(pid) for name, pid in server.pids().items()}
+
+
+def load_command(setup, server, load, seconds):
+    command = [str(setup.load_program), *load.arguments(seconds), "--server", f"127.0.0.1:{server.port}",
+               "--core", str(setup.generator_core), "--json"]
+    for pid in server.pids().values():
+        command += ["--server-pid", str(pid)]
+    if server.raw:
+        command.append("--raw")
+    return command
+
+
+def run_load(setup, server, load, seconds):
+    command = load_command(setup, server, load, seconds)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=load.seconds_planned(seconds) + LOAD_PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise RunFailed(f"penstock-load did not end within {late.timeout:g} s") from None
+    server.check_alive()
+    if done.returncode not in (0, 1):
+        raise RunFailed(f"penstock-load ended with {done.returncode}: {last_words(done)}")
+    try:
+        return command, json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise RunFailed(f"penstock-load wrote no JSON: {done.stdout.strip()[-300:]!r}") from None
+
+
+def last_words(done):
+    return " ".join((done.stderr.strip() or done.stdout.strip())[-400:].split()) or "it wrote nothing"
+
+
+def measure(setup, server, scenario):
+    """One value with all that is known about how it came about, ready for JSON."""
+    reports, commands, shares, rests = [], [], {}, []
+    for load in scenario.loads:
+        with tempfile.TemporaryDirectory(prefix="penstock-compare-") as folder:
+            server.start(scenario, folder, setup.next_port(), setup.server_cores(scenario))
+            try:
+                rests.append(cpu_at_rest(server, scenario.settle_s))
+                before = cpu_by_process(server)
+                command, report = run_load(setup, server, load, setup.seconds)
+                for name, now in cpu_by_process(server).items():
+                    shares[name] = shares.get(name, 0) + now - before[name]
+            finally:
+                server.stop()
+        commands.append(" ".join(command))
+        reports.append(report)
+    total = sum(shares.values())
+    return {"value": value_of(scenario.metric, scenario.loads, reports, rests[-1]),
+            "shares": {name: used / total if total else 0.0 for name, used in shares.items()},
+            "notes": notes_on(scenario, reports), "commands": commands, "reports": reports}
+
+
+def cpu_at_rest(server, seconds):
+    """CPU-seconds per second of a server that nobody is connected to; 0 when it is not to be looked at."""
+    if seconds <= 0:
+        return 0.0
+    time.sleep(0.5)  # what a start leaves to do is no rest
+    before, started = sum(cpu_by_process(server).values()), time.monotonic()
+    time.sleep(seconds)
+    return (sum(cpu_by_process(server).values()) - before) / 1e9 / (time.monotonic() - started)
+
+
+def value_of(metric, loads, reports, at_rest=0.0):
+    """The number of a scenario; None where the report has nothing to compute it from."""
+    report = reports[-1]
+    usage = report.get("server_usage") or {}
+    moved = report.get("bytes_sent", 0) + report.get("bytes_received", 0)
+    if metric == "cpu_per_gb_in":
+        return usage.get("cpu_s_per_gb_in")
+    if metric == "cpu_per_gb_out":
+        return usage.get("cpu_s_per_gb_out")
+    if metric == "cpu_per_gb_both":
+        return usage["cpu_s"] * 1e9 / moved if moved and "cpu_s" in usage else None
+    if metric == "cpu_per_message":
+        return usage.get("cpu_us_per_message")
+    if metric == "cpu_per_connection":
+        return usage.get("cpu_us_per_connection")
+    if metric == "latency_p99":
+        return (report.get("latency_ms") or {}).get("p99")
+    if metric == "idle_percent":
+        return max(0.0, usage["cpu_s"] / report["seconds"] - at_rest) * 100 if usage and report.get("seconds") else None
+    if metric == "bytes_per_peer":
+        return kilobytes_per_connection(loads, reports)
+    raise ValueError(f"no metric {metric!r}")
+
+
+def kilobytes_per_connection(loads, reports):
+    """The slope between two runs of different size: neither run's fixed part is in it."""
+    taken, held = [], []
+    for report in reports:
+        usage = report.get("server_usage") or {}
+        if "resident_bytes" not in usage:
+            return None
+        taken.append(usage["resident_bytes"] - usage["resident_bytes_before"])
+        held.append(report["publishers"]["held"] + report["players"]["held"])
+    if len(loads) != 2 or held[0] == held[1]:
+        return None
+    return (taken[1] - taken[0]) / (held[1] - held[0]) / 1000
+
+
+def notes_on(scenario, reports):
+    """What a reader must know before believing the number."""
+    notes = []
+    for report in reports:
+        for role in ("publishers", "players"):
+            counted = report.get(role) or {}
+            if counted.get("held", 0) < counted.get("wanted", 0):
+                notes.append(f"{counted['held']} of {counted['wanted']} {role} held")
+        if scenario.no_gap and report.get("gaps"):
+            notes.append(f"{report['gaps']} gaps at {report.get('players_with_gaps', '?')} players")
+        failed = (report.get("connections") or {}).get("failed", 0)
+        if failed:
+            notes.append(f"{failed} connections failed")
+        errors = {kind: count for kind, count in (report.get("errors") or {}).items() if count}
+        if errors:
+            notes.append("errors: " + ", ".join(f"{kind} {count}" for kind, count in sorted(errors.items())))
+        lag = (report.get("schedule_lag_ms") or {}).get("p99") or 0
+        if report.get("mode") in ("publish", "mixed") and lag > LAG_P99_MS_MAX:
+            notes.append(f"publishers late by {lag:.0f} ms (p99)")
+        if report.get("mode") != "blast" and (report.get("generator") or {}).get("busy", 0) > GENERATOR_BUSY_MAX:
+            notes.append("the generator's core was full")
+    return notes

@@ -1,0 +1,281 @@
+"""The servers that are compared: how each is configured, started, found ready and ended."""
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+START_SECONDS_MAX = 10.0
+STOP_SECONDS_MAX = 10.0
+CONNECTIONS_MAX = 16384
+
+
+class ServerFailed(Exception):
+    """A server did not start, or ended by itself; says what it wrote."""
+
+
+def find_program(build, name, *folders):
+    """`name` where ninja or tools/build puts it below the build folder; None when it is nowhere."""
+    for folder in ("bin", *folders):
+        path = pathlib.Path(build) / folder / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def pinned(cores, command):
+    return ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
+
+
+class Server:
+    """One server for one run: its processes, their folder and port. Subclasses say how it is started."""
+
+    raw = False  # it speaks no RTMP: penstock-load is told to leave the protocol out
+
+    def __init__(self, name):
+        self.name = name
+        self.children = {}
+        self.folder = None
+        self.port = None
+
+    def missing(self):
+        """Why it cannot run here, for the operator; None when it can."""
+        return None
+
+    def start(self, scenario, folder, port, cores):
+        self.folder, self.port = pathlib.Path(folder), port
+        self.children = {}
+        try:
+            self.launch(scenario, cores)
+            self.wait_until(lambda: accepts(port), "accepts connections")
+            self.after_launch()
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self, scenario, cores):
+        raise NotImplementedError
+
+    def after_launch(self):
+        pass
+
+    def spawn(self, name, command):
+        with open(self.folder / f"{name}.log", "ab") as log:
+            # A session of its own, so that what a server starts in turn ends with it.
+            self.children[name] = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log,
+                                                   stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True)
+
+    def pids(self):
+        return {name: child.pid for name, child in self.children.items()}
+
+    def check_alive(self):
+        for name, child in self.children.items():
+            if child.poll() is not None:
+                raise ServerFailed(f"{name} ended with {child.returncode}: {self.last_words(name)}")
+
+    def last_words(self, name):
+        text = (self.folder / f"{name}.log").read_text(errors="replace").strip()
+        return " ".join(text[-400:].split()) or "it wrote nothing"
+
+    def wait_until(self, condition, what):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not condition():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{self.name} is not so far within {START_SECONDS_MAX:g} s that it {what}")
+            time.sleep(0.02)
+        self.check_alive()
+
+    def stop(self):
+        for child in self.children.values():
+            signal_group(child, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        for child in self.children.values():
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            signal_group(child, signal.SIGKILL)  # a child that was left behind holds the port
+            child.wait()
+
+
+def signal_group(child, number):
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+class Penstock(Server):
+    def __init__(self, build):
+        super().__init__("penstock")
+        self.dataplane = find_program(build, "penstockd", "dataplane")
+        self.control = find_program(build, "penstock-control", "controlplane")
+        self.build = build
+        self.http_port = None
+
+    def missing(self):
+        if self.dataplane and self.control:
+            return None
+        return f"no penstockd and penstock-control in {self.build}: build them with tools/build release"
+
+    def config(self, scenario, workers):
+        settings = scenario.penstock_settings()
+        count = max((load.count or load.publishers) for load in scenario.loads)
+        keys = ", ".join(f'"live/load-{index}"' for index in range(count)) if settings["keys"] else ""
+        # Ten minutes are the most that the timers take: nothing of a run ends by time.
+        liveness = "" if not settings["liveness_off"] else "\n".join(
+            f"{key} = 600000" for key in ("handshake_ms", "connect_to_publish_ms", "first_media_ms", "silent_publisher_ms",
+                                          "write_stalled_ms"))
+        return f"""\
+[dataplane]
+workers = [{", ".join(map(str, workers))}]
+state_dir = "{self.folder}/state"
+gather_ms = {settings["gather_ms"]}
+wait_us_max = {settings["wait_us_max"]}
+
+[listen]
+rtmp = ["127.0.0.1:{self.port}"]
+
+[admission]
+publish = "{"keys" if settings["keys"] else "open"}"
+keys = [{keys}]
+
+[limits]
+connections_max = {CONNECTIONS_MAX}
+streams_max = {CONNECTIONS_MAX}
+gop_bytes = {settings["gop_bytes"]}
+
+[liveness]
+{liveness}
+
+[control]
+http = "127.0.0.1:{self.http_port}"
+socket = "{self.folder}/control.sock"
+
+[log]
+level = "warning"
+"""
+
+    def launch(self, scenario, cores):
+        self.http_port = self.port + 1
+        path = self.folder / "penstock.toml"
+        path.write_text(self.config(scenario, cores))
+        for program in (self.dataplane, self.control):
+            self.spawn(program.name, pinned(cores, [program, "--config", path]))
+
+    def after_launch(self):
+        # Its first second is a busy one: attaching, reading the rows, the first verdict policy.
+        self.wait_until(self.healthy, "answers /healthz")
+
+    def healthy(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/healthz", timeout=2) as answer:
+                return answer.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+class NginxRtmp(Server):
+    MODULES = ("/usr/lib/nginx/modules/ngx_rtmp_module.so", "/usr/lib64/nginx/modules/ngx_rtmp_module.so")
+
+    def __init__(self):
+        super().__init__("nginx-rtmp")
+        self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+        self.module = next((path for path in self.MODULES if os.path.exists(path)), None)
+
+    def missing(self):
+        if self.program and self.module:
+            return None
+        return "nginx with libnginx-mod-rtmp is not installed: run tools/setup"
+
+    def config(self):
+        # What helps it: no access log, many accepts per wake, epoll (its default), chunks as large as the module's default in
+        # both directions, no wait for a keyframe. Its `buffer` (merging what is sent) is left off: it adds seconds.
+        user = "user root;" if os.geteuid() == 0 else ""  # the folder of a run is its owner's alone
+        return f"""\
+load_module {self.module};
+{user}
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {2 * CONNECTIONS_MAX};
+pid {self.folder}/nginx.pid;
+error_log {self.folder}/nginx-rtmp.log error;
+events {{
+  worker_connections {2 * CONNECTIONS_MAX};
+  multi_accept on;
+}}
+rtmp {{
+  access_log off;
+  max_streams 32;
+  server {{
+    listen 127.0.0.1:{self.port};
+    chunk_size 4096;
+    max_message 8M;
+    application live {{
+      live on;
+    }}
+  }}
+}}
+"""
+
+    def launch(self, scenario, cores):
+        path = self.folder / "nginx.conf"
+        path.write_text(self.config())
+        self.spawn(self.name, pinned(cores, [self.program, "-p", self.folder, "-c", path,
+                                             "-e", f"{self.folder}/nginx-rtmp.log"]))
+
+
+class Floor(Server):
+    raw = True
+
+    def __init__(self, build):
+        super().__init__("floor")
+        self.program = find_program(build, "penstock-floor", "bench/compare")
+        self.build = build
+
+    def missing(self):
+        return None if self.program else f"no penstock-floor in {self.build}: build it with tools/build release"
+
+    def launch(self, scenario, cores):
+        settings = scenario.floor_settings()
+        self.spawn(self.name, pinned(cores, [self.program, "--listen", f"127.0.0.1:{self.port}",
+                                             "--wait-us", settings["wait_us"], "--low-water", settings["low_water"],
+                                             "--quick-ack", settings["quick_ack"],
+                                             "--quick-ack-every", settings["quick_ack_every"]]))
+
+
+class Peer(Server):
+    """Any other RTMP server, as a command line with {port} and, if it wants one, {folder}."""
+
+    def __init__(self, name, command):
+        super().__init__(name)
+        self.command = command
+
+    def missing(self):
+        program = shlex.split(self.command)[0]
+        return None if shutil.which(program) else f"{program} is not a program"
+
+    def launch(self, scenario, cores):
+        text = self.command.replace("{port}", str(self.port)).replace("{folder}", str(self.folder))
+        self.spawn(self.name, pinned(cores, shlex.split(text)))
+
+
+def parse_peer(text):
+    name, found, command = text.partition("=")
+    if not found or not name or "{port}" not in command:
+        raise ValueError(f"--peer {text!r}: NAME=COMMAND is wanted, with {{port}} in the command")
+    return Peer(name, command)
