@@ -12,11 +12,11 @@ import time
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SUITES = ("unit", "conformance", "fuzz", "sim", "compile_fail", "tidy", "micro", "e2e")
+SUITES = ("unit", "conformance", "fuzz", "sim", "compile_fail", "tidy", "micro", "bench", "e2e")
 # What has threads or shared memory; the thread sanitizer finds nothing in the rest, and costs ten times the time.
 THREADED = ("unit_base", "unit_control", "unit_dataplane", "unit_controlplane", "conformance", "sim")
 # The checks of the sources do not depend on the build, and benches under a sanitizer measure nothing.
-ONLY_RELEASE = ("compile_fail", "tidy", "micro")
+ONLY_RELEASE = ("compile_fail", "tidy", "micro", "bench")
 # No suite may hang the run: about four times what the slowest takes on two cores.
 MESON_SECONDS_MAX, E2E_SECONDS_MAX = 400, 420
 
