@@ -1,0 +1,102 @@
+#include <sys/prctl.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <string>
+#include <variant>
+
+#include "bench/load/flv_source.h"
+#include "bench/load/host.h"
+#include "bench/load/options.h"
+#include "bench/load/report.h"
+#include "bench/load/run.h"
+#include "dataplane/engine/uring/uring_engine.h"
+
+namespace {
+
+using namespace penstock;
+using namespace penstock::load;
+
+enum ExitCode : int { done = 0, expectation_failed = 1, usage = 2, could_not_run = 3 };
+
+volatile std::sig_atomic_t stop_asked = 0;
+
+void ask_to_stop(int) {
+  stop_asked = 1;
+  // The second one ends it the hard way.
+  std::signal(SIGINT, SIG_DFL);
+}
+
+int complain(const std::string& what, ExitCode code) {
+  std::fprintf(stderr, "penstock-load: %s\n", what.c_str());
+  return code;
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+bool write_percentiles(const Options& options, const Tally& tally) {
+  if (options.percentiles.empty()) return true;
+  const std::string lines = tally.latency.percentile_lines();
+  if (options.percentiles == "-") {
+    print(lines);
+    return true;
+  }
+  std::ofstream file(options.percentiles);
+  file << lines;
+  return file.good();
+}
+
+std::optional<std::string> prepare_host(const Options& options) {
+  const uint32_t connections = options.publishers + options.players;
+  if (auto problem = allow_connections(connections)) return problem;
+  if (auto problem = check_local_ports(connections)) return problem;
+  if (auto problem = check_congestion_control(options.congestion)) return problem;
+  // Timers to the microsecond: the default slack of 50 us would be in every message's lag.
+  prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);
+  return options.core ? pin_to_core(*options.core) : std::nullopt;
+}
+
+int run(Options options) {
+  const auto endpoint = resolve(options.server);
+  if (!endpoint) return complain(endpoint.error(), usage);
+  options.endpoint = *endpoint;
+  if (const auto problem = prepare_host(options)) return complain(*problem, could_not_run);
+  auto loop = make_loop_for(options);
+  if (!loop) return complain(loop.error(), could_not_run);
+  engine::UringOptions engine_options;
+  engine_options.connections_max = options.publishers + options.players + 16;
+  engine_options.wait_us_max = 0;  // gathering would be in every latency that is measured
+  engine_options.congestion_control = options.congestion;
+  auto engine = engine::make_uring_engine(engine_options);
+  if (!engine) return complain(engine.error(), could_not_run);
+
+  std::signal(SIGINT, ask_to_stop);
+  std::signal(SIGTERM, ask_to_stop);
+  const Outcome outcome = run_load(**engine, options, *loop, stop_asked);
+  if (!outcome.failure.empty()) return complain(outcome.failure, could_not_run);
+
+  const Tally& tally = outcome.generator->tally();
+  print(options.json ? json_report(options, outcome.summary, tally)
+                     : text_report(options, outcome.summary, tally));
+  if (!write_percentiles(options, tally))
+    return complain("cannot write " + options.percentiles, could_not_run);
+  return all_hold(options, outcome.summary, tally) ? done : expectation_failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    auto parsed = parse_options(argc, argv);
+    if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
+      print(early->out);
+      std::fputs(early->err.c_str(), stderr);
+      return early->code;
+    }
+    return run(std::move(std::get<Options>(parsed)));
+  } catch (const std::exception& wrong) {
+    return complain(wrong.what(), could_not_run);
+  }
+}
