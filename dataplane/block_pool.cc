@@ -71,9 +71,10 @@ Block* BlockPool::take(size_t data_bytes) {
   return block;
 }
 
-void BlockPool::release(Block* block) {
-  PENSTOCK_ASSERT(block->references > 0);
-  if (--block->references > 0) return;
+void BlockPool::release(Block* block, uint32_t references) {
+  PENSTOCK_ASSERT(block->references >= references);
+  block->references -= references;
+  if (block->references > 0) return;
   uint32_t order = block->order;
   size_t unit = unit_of(block);
   bytes_in_use_ -= block_bytes_min << order;

@@ -14,7 +14,6 @@ struct Block {
   uint32_t references = 0;
   uint32_t order = 0;     // the block is block_bytes_min << order bytes, this header included
   uint32_t capacity = 0;  // bytes after the header
-  uint32_t used = 0;      // of capacity, from the front
   Block* next_free = nullptr;
   Block* previous_free = nullptr;
 
@@ -40,9 +39,9 @@ class BlockPool {
 
   /// A block with one reference and at least `data_bytes` of capacity; null when there is none.
   [[nodiscard]] Block* take(size_t data_bytes);
-  void add_reference(Block* block) { ++block->references; }
+  static void add_references(Block* block, uint32_t count) { block->references += count; }
   /// Gives the memory back with the last reference.
-  void release(Block* block);
+  void release(Block* block, uint32_t references = 1);
 
   [[nodiscard]] size_t bytes_in_use() const { return bytes_in_use_; }
   [[nodiscard]] size_t bytes_total() const { return units_.size() * block_bytes_min; }

@@ -15,7 +15,10 @@ namespace penstock::dataplane {
 /// of its own (answers of a session), or in another worker's block (a stand-in, which gives
 /// `leased` back when nobody here needs it any more). Owner: the worker whose FramePool made it.
 /// Immutable after it was first queued, but for the count.
-struct Frame {
+///
+/// One cache line: 1000 streams with a GOP cache hold 150,000 of these, and each is cold when its
+/// turn comes.
+struct alignas(64) Frame {
   uint8_t* bytes = nullptr;
   uint32_t length = 0;
   uint32_t timestamp = 0;  // ms, wrapping
@@ -47,6 +50,7 @@ class FramePool {
   [[nodiscard]] BlockPool& blocks() { return blocks_; }
 
   /// Each has one reference, the caller's. Null when memory is used up.
+  /// In a block of which the frame takes over one reference.
   [[nodiscard]] Frame* make_in_block(Block* block, uint8_t* bytes, uint32_t length);
   [[nodiscard]] Frame* make_own(Bytes bytes);
   [[nodiscard]] Frame* make_own_room(uint32_t length);
@@ -70,6 +74,8 @@ class FramePool {
   size_t frames_in_use_ = 0;
 };
 
+static_assert(sizeof(Frame) == 64);
+
 /// Where a stream writes its frames: one behind the other in a block, so that what a subscriber has
 /// queued is mostly one run of bytes, and one send (measured: two frames per send cost 0.6 of one,
 /// four 0.4).
@@ -87,7 +93,12 @@ class FrameLog {
   static constexpr size_t frame_bytes_at_once = 16 * 1024 - block_header_bytes;
 
  private:
+  // References that frames will need are taken from the block at once, so that its header, cold by
+  // then, is not touched for every frame.
   Block* block_ = nullptr;
+  uint8_t* next_ = nullptr;  // where the next frame goes
+  uint32_t room_ = 0;        // bytes from there
+  uint32_t references_ = 0;  // of the block, not given to a frame yet
 };
 
 }  // namespace penstock::dataplane

@@ -86,9 +86,10 @@ struct Stream {
   BoundedVector<StreamConfig, stream_configs_max> configs;
   Frame* metadata = nullptr;
   std::vector<Frame*> gop;
-  uint64_t gop_bytes = 0;     // memory pinned, not bytes used
-  bool gop_complete = false;  // gop starts at a keyframe and misses nothing since
-  bool lost_frame = false;    // memory was short: nobody gets video until the next keyframe
+  const Block* gop_block = nullptr;  // of the last frame in gop
+  uint64_t gop_bytes = 0;            // memory pinned, not bytes used
+  bool gop_complete = false;         // gop starts at a keyframe and misses nothing since
+  bool lost_frame = false;           // memory was short: nobody gets video until the next keyframe
   Instant last_video_at{};
   media::StreamMeasure measure;
 

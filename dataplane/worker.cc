@@ -293,7 +293,8 @@ void Worker::expire(Connection& connection) {
   }
   if (!connection.closing && !connection.waiting_for_answer()) {
     if (const auto alive = connection.session.expire(now_); !alive) {
-      // It is the clock that ends it, not a broken session: a publisher that comes back is told why.
+      // It is the clock that ends it, not a broken session: a publisher that comes back is told
+      // why.
       if (const Stream* stream = connection.published; stream != nullptr) {
         connection.session.end_publish(stream->publisher_message_stream_id,
                                        fault_info(alive.error()).text);

@@ -149,6 +149,7 @@ class Worker {
   void drop_gop(Stream& stream);
   [[nodiscard]] bool wanted(const Stream& stream, const media::TagInfo& info) const;
   Frame* begin_frame(Stream& stream, const rtmp::WireHeader& header);
+  Frame* begin_kept_frame(Stream& stream, const rtmp::WireHeader& header);
   bool free_memory();
   bool shed_backlog();
   static void note_metadata(Stream& stream, const rtmp::DataMessage& message);

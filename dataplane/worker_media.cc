@@ -20,6 +20,10 @@ constexpr uint8_t video_chunk_stream = 7;
 // Sequence headers are below 1 KiB, colour metadata below 4 KiB; FLAC with pictures may reach this.
 constexpr uint32_t config_bytes_max = 64 * 1024;
 
+// Sequence headers of H.264 are about 60 bytes, metadata 400. Of these a stream has at most 25
+// (stream_configs_max and metadata), so that memory beside the pool is at most 25 KiB per stream.
+constexpr uint32_t small_config_bytes_max = 1024;
+
 // Metadata is its own kind of frame, so it needs no slot of its own.
 constexpr uint16_t metadata_config_key = 0;
 
@@ -30,6 +34,9 @@ constexpr uint64_t backlog_bytes_min = 64 * 1024;
 // there is nothing to let go of: each look goes over all streams and connections, and memory is
 // short at the rate of messages.
 constexpr uint64_t shed_interval_ns = 10 * ns_per_ms;
+
+// A release takes some 10 ns, memory 100.
+constexpr size_t gop_prefetch_ahead = 8;
 
 rtmp::WireHeader wire_header(rtmp::MediaKind kind, uint32_t timestamp, uint32_t message_bytes) {
   return {
@@ -102,13 +109,8 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   if (assembly.message_bytes > config_bytes_max) assembly.info.config = false;
   if (!wanted(stream, assembly.info)) return false;
   const rtmp::WireHeader header = wire_header(assembly);
-  assembly.frame = begin_frame(stream, header);
-  // Without its header the whole stream would be lost, for as long as it lives: that one message
-  // gets memory from elsewhere.
-  if (assembly.frame == nullptr && assembly.info.config) {
-    assembly.frame =
-        frames_.make_own_room(static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out)));
-  }
+  assembly.frame =
+      assembly.info.config ? begin_kept_frame(stream, header) : begin_frame(stream, header);
   if (assembly.frame == nullptr) return false;
   assembly.frame->timestamp = assembly.timestamp;
   assembly.frame->kind =
@@ -119,6 +121,17 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   assembly.frame->config_key =
       static_cast<uint16_t>(assembly.info.config_slot << 8 | assembly.info.track);
   return true;
+}
+
+/// For what is kept as long as the stream lives: a small one gets memory of its own, because in the
+/// log it would hold a whole block for its 60 bytes.
+Frame* Worker::begin_kept_frame(Stream& stream, const rtmp::WireHeader& header) {
+  const auto bytes = static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out));
+  if (bytes <= small_config_bytes_max) return frames_.make_own_room(bytes);
+  if (Frame* frame = begin_frame(stream, header)) return frame;
+  // Without its header the whole stream would be lost, for as long as it lives: that one message
+  // gets memory from elsewhere.
+  return frames_.make_own_room(bytes);
 }
 
 Frame* Worker::begin_frame(Stream& stream, const rtmp::WireHeader& header) {
@@ -292,7 +305,8 @@ void Worker::keep_in_gop(Stream& stream, Frame* frame) {
   }
   if (!stream.gop_complete) return;
   // What counts is the memory that is pinned: a block is counted once, with the first frame in it.
-  if (stream.gop.empty() || stream.gop.back()->block != frame->block) {
+  if (stream.gop_block != frame->block) {
+    stream.gop_block = frame->block;
     stream.gop_bytes += block_bytes_min << frame->block->order;
   }
   FramePool::add_reference(frame);
@@ -301,8 +315,15 @@ void Worker::keep_in_gop(Stream& stream, Frame* frame) {
 }
 
 void Worker::drop_gop(Stream& stream) {
-  for (Frame* frame : stream.gop) frames_.release(frame);
+  for (size_t i = 0; i < stream.gop.size(); ++i) {
+    // Cold by now: without this every release waits for memory.
+    if (i + gop_prefetch_ahead < stream.gop.size()) {
+      __builtin_prefetch(stream.gop[i + gop_prefetch_ahead], 1);
+    }
+    frames_.release(stream.gop[i]);
+  }
   stream.gop.clear();
+  stream.gop_block = nullptr;
   stream.gop_bytes = 0;
   stream.gop_complete = false;
 }
@@ -322,7 +343,7 @@ void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
                                 .timestamp = message.timestamp,
                                 .message_bytes = static_cast<uint32_t>(message.body.size()),
                                 .message_stream_id = wire_message_stream_id};
-  Frame* frame = begin_frame(stream, header);
+  Frame* frame = message.metadata ? begin_kept_frame(stream, header) : begin_frame(stream, header);
   if (frame == nullptr) return;
   if (!FrameLog::grow(frames_, frame, frame->length)) {
     frames_.release(frame);

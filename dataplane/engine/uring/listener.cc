@@ -150,7 +150,11 @@ std::expected<int, std::string> open_listener(Endpoint& endpoint, const SocketOp
 
 int open_connecting_socket(const Endpoint& peer, const SocketOptions& options) {
   const int fd = socket(peer.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || set_options(fd, options)) return fd;
+  if (fd < 0) return -1;
+  const linger now{.l_onoff = options.reset_connecting ? 1 : 0, .l_linger = 0};
+  if (set_options(fd, options) && setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0) {
+    return fd;
+  }
   ::close(fd);
   return -1;
 }

@@ -26,6 +26,7 @@ struct SocketAddress {
 struct SocketOptions {
   uint32_t peer_silent_ms_max = 60'000;  // a peer that acknowledges nothing for so long is gone
   std::string congestion_control;        // as the kernel names it; empty: the host's default
+  bool reset_connecting = false;         // close() of what connect() made is a reset
 };
 
 /// A listening socket; connections accepted from it inherit its options. `endpoint` gets the port

@@ -194,7 +194,8 @@ class LinuxUringEngine final : public UringEngine {
 
 // A subscriber has one block in its queue most of the time, a publisher none.
 LinuxUringEngine::LinuxUringEngine(const UringOptions& options)
-    : socket_options_{options.peer_silent_ms_max, options.congestion_control},
+    : socket_options_{options.peer_silent_ms_max, options.congestion_control,
+                      options.reset_connecting},
       acceptor_(ring_, socket_options_),
       connections_(options.connections_max),
       blocks_(options.connections_max + 64),

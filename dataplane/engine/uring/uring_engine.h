@@ -31,6 +31,9 @@ struct UringOptions {
   uint32_t peer_silent_ms_max = 60'000;
   /// As the kernel names it (cubic, bbr); empty: the host's default.
   std::string congestion_control;
+  /// close() of a connection that connect() made resets it, so that none of its ports stays in
+  /// TIME_WAIT: who makes thousands a second would run out of them.
+  bool reset_connecting = false;
   /// Off: one receive per slab, as kernels before 6.12 do. For comparison.
   bool incremental_slabs = true;
 };

@@ -68,7 +68,7 @@ TEST(block_pool, memory_comes_back_with_the_last_reference_only) {
   const Arena arena(block_bytes_min);
   BlockPool pool(arena.bytes());
   Block* block = pool.take(1);
-  pool.add_reference(block);
+  pool.add_references(block, 1);
   pool.release(block);
   EXPECT_EQ(pool.take(1), nullptr);
   pool.release(block);
