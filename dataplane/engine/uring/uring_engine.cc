@@ -174,6 +174,7 @@ class LinuxUringEngine final : public UringEngine {
   ReceiveSlabs slabs_;
   Gather gather_;
   SocketOptions socket_options_;
+  bool lazy_acks_;
   Acceptor acceptor_;
   std::vector<Connection> connections_;
   SendBlockPool blocks_;
@@ -196,6 +197,7 @@ class LinuxUringEngine final : public UringEngine {
 LinuxUringEngine::LinuxUringEngine(const UringOptions& options)
     : socket_options_{options.peer_silent_ms_max, options.congestion_control,
                       options.reset_connecting},
+      lazy_acks_(options.lazy_acks),
       acceptor_(ring_, socket_options_),
       connections_(options.connections_max),
       blocks_(options.connections_max + 64),
@@ -562,6 +564,7 @@ void LinuxUringEngine::on_receive(Connection& connection, const io_uring_cqe& co
 }
 
 void LinuxUringEngine::choose_acks(Connection& connection, size_t received_bytes) {
+  if (!lazy_acks_) return;
   if (received_bytes < connection.setup_bytes_left) {
     connection.setup_bytes_left -= static_cast<uint32_t>(received_bytes);
     return;

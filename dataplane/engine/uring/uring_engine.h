@@ -34,6 +34,9 @@ struct UringOptions {
   /// close() of a connection that connect() made resets it, so that none of its ports stays in
   /// TIME_WAIT: who makes thousands a second would run out of them.
   bool reset_connecting = false;
+  /// ACKs of a connection that has sent a lot may be delayed. Off: as the kernel does it. A peer
+  /// with Nagle's algorithm waits for them, so who measures the latency of others wants it off.
+  bool lazy_acks = true;
   /// Off: one receive per slab, as kernels before 6.12 do. For comparison.
   bool incremental_slabs = true;
 };
