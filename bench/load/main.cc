@@ -69,6 +69,8 @@ int run(Options options) {
   engine_options.connections_max = options.publishers + options.players + 16;
   engine_options.wait_us_max = 0;  // gathering would be in every latency that is measured
   engine_options.congestion_control = options.congestion;
+  engine_options.reset_connecting = true;
+  engine_options.lazy_acks = false;
   auto engine = engine::make_uring_engine(engine_options);
   if (!engine) return complain(engine.error(), could_not_run);
 

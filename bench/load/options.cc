@@ -118,12 +118,14 @@ void declare_server(CLI::App& app, Options& options) {
   app.add_flag("--raw", options.raw, "no protocol, for penstock-floor (bench/compare)");
   app.add_option("--server-pid", options.server_pids,
                  "its processor time and memory are reported, with its descendants'; repeatable")
+      ->allow_extra_args(false)
       ->type_name("PID");
 }
 
 void declare_report(CLI::App& app, Options& options, Given& given) {
   app.add_option("--expect", given.expects,
                  "exit with 1 unless it holds, like gaps=0 or p99_ms<20; repeatable")
+      ->allow_extra_args(false)
       ->type_name("EXPR");
   app.add_flag("--json", options.json, "print one JSON object");
   app.add_option("--percentiles", options.percentiles,
