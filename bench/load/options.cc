@@ -44,7 +44,8 @@ std::string check_quantity(const std::string& text) {
 }
 
 std::string check_mode(const std::string& text) {
-  if (std::ranges::find(modes, text, &NamedMode::name) != std::end(modes)) return {};
+  if (text.empty() || std::ranges::find(modes, text, &NamedMode::name) != std::end(modes))
+    return {};
   return fmt::format("there is no mode '{}'; expected one of {}", text, mode_list);
 }
 
@@ -182,6 +183,8 @@ Defaults defaults_of(Mode mode) {
 }
 
 std::optional<std::string> settle(Options& options, const Given& given) {
+  // Not a check of the option's: an unknown option's value would be taken for a mode first.
+  if (const std::string problem = check_mode(given.mode); !problem.empty()) return problem;
   if (!given.mode.empty())
     options.mode = std::ranges::find(modes, given.mode, &NamedMode::name)->mode;
   const Defaults defaults = defaults_of(options.mode);
@@ -242,7 +245,7 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
   CLI::App app("Loads an RTMP server with publishers and players, and says how it bears it.",
                "penstock-load");
   app.set_version_flag("--version", std::string(PENSTOCK_VERSION));
-  app.add_option("MODE", given.mode, "see below")->check(check_mode)->type_name("");
+  app.add_option("MODE", given.mode, "see below")->type_name("");
   declare_server(app, options);
   declare_traffic(app, options, given);
   declare_course(app, options, given);

@@ -43,6 +43,19 @@ TEST(SpscRing, uses_every_slot_and_refuses_one_more) {
   EXPECT_EQ(pop(ring, 4), (std::vector<uint32_t>{1, 2, 3, 4}));
 }
 
+TEST(SpscRing, sized_at_start_behaves_the_same) {
+  SpscRing<uint32_t, sized_at_start> ring(4);
+  EXPECT_EQ(ring.capacity(), 4U);
+  for (uint32_t round = 0; round < 10; ++round) {
+    for (uint32_t i = 0; i < 4; ++i) EXPECT_TRUE(ring.push(round + i));
+    EXPECT_EQ(ring.free_slots(), 0U);
+    EXPECT_FALSE(ring.push(99));
+    EXPECT_EQ(pop(ring, 3), (std::vector<uint32_t>{round, round + 1, round + 2}));
+    EXPECT_EQ(pop(ring, 8), (std::vector<uint32_t>{round + 3}));
+  }
+  EXPECT_TRUE(ring.empty());
+}
+
 TEST(SpscRing, refused_push_leaves_no_trace) {
   SpscRing<uint32_t, 2> ring;
   EXPECT_TRUE(ring.push(1));

@@ -89,7 +89,7 @@ TEST_F(frame_log, used_up_memory_is_an_answer_and_not_a_crash) {
 }
 
 TEST_F(frame_pool, a_stand_in_gives_its_lease_back_exactly_once) {
-  const auto returns = std::make_unique<ReturnRing>();
+  const auto returns = std::make_unique<ReturnRing>(16U);
   pool_.set_return_ring(3, returns.get());
   Frame owners{};
   const uint8_t bytes[4] = {1, 2, 3, 4};
