@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import sys
 import time
 
@@ -157,6 +158,7 @@ def run_all(options, setup, runs, results):
         started = time.monotonic()
         try:
             run = measure.measure(setup, server, scenario)
+            failed += run["value"] is None
             outcome = f"{table.number(run['value'])} {scenarios.UNITS[scenario.metric]}"
             outcome += f" ({'; '.join(run['notes'])})" if run["notes"] else ""
         except (servers.ServerFailed, measure.RunFailed) as problem:
@@ -223,6 +225,8 @@ def main():
         say(f"compare: no network namespace of its own, so both ends have the host's congestion control: {refused}")
     machine.raise_descriptor_limit()
     setup = Setup(options, load_program)
+    # SIGTERM ends it as Ctrl-C does: servers are stopped, what there is is written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Beside the generator, never beside the server.
     os.sched_setaffinity(0, {options.generator_core})
     command = shlex.join([os.path.relpath(sys.argv[0], machine.ROOT), *sys.argv[1:]])

@@ -1,5 +1,6 @@
 """One measurement: a fresh server, one or two runs of penstock-load against it, and the value that comes of them."""
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -10,6 +11,8 @@ LOAD_PATIENCE_S = 60.0
 # From here on the generator, or its core, is what is measured.
 LAG_P99_MS_MAX = 50.0
 GENERATOR_BUSY_MAX = 0.95
+# A server that shares its core finds its caches cold. Softirqs of the generator's traffic are a few per cent.
+STRANGERS_MAX = 0.10
 
 
 class RunFailed(Exception):
@@ -43,6 +46,16 @@ def cpu_ns(pid):
             except (OSError, IndexError, ValueError):
                 continue
     return total
+
+
+def core_busy_s(core):
+    """Seconds in which a core was not idle; by ticks, so good for a few per cent over some seconds."""
+    for line in pathlib.Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _, _, irq, softirq, steal = map(int, ticks[:8])
+            return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def cpu_by_process(server):
@@ -81,16 +94,19 @@ def last_words(done):
 
 def measure(setup, server, scenario):
     """One value with all that is known about how it came about, ready for JSON."""
-    reports, commands, shares, rests = [], [], {}, []
+    reports, commands, shares, rests, strangers = [], [], {}, [], 0.0
     for load in scenario.loads:
         with tempfile.TemporaryDirectory(prefix="penstock-compare-") as folder:
             server.start(scenario, folder, setup.next_port(), setup.server_cores(scenario))
             try:
                 rests.append(cpu_at_rest(server, scenario.settle_s))
-                before = cpu_by_process(server)
+                before, began, busy = cpu_by_process(server), time.monotonic(), core_busy_s(setup.server_core)
                 command, report = run_load(setup, server, load, setup.seconds)
-                for name, now in cpu_by_process(server).items():
-                    shares[name] = shares.get(name, 0) + now - before[name]
+                used = {name: now - before[name] for name, now in cpu_by_process(server).items()}
+                others = core_busy_s(setup.server_core) - busy - sum(used.values()) / 1e9
+                strangers = max(strangers, others / (time.monotonic() - began))
+                for name, ns in used.items():
+                    shares[name] = shares.get(name, 0) + ns
             finally:
                 server.stop()
         commands.append(" ".join(command))
@@ -98,7 +114,7 @@ def measure(setup, server, scenario):
     total = sum(shares.values())
     return {"value": value_of(scenario.metric, scenario.loads, reports, rests[-1]),
             "shares": {name: used / total if total else 0.0 for name, used in shares.items()},
-            "notes": notes_on(scenario, reports), "commands": commands, "reports": reports}
+            "notes": notes_on(scenario, reports, strangers), "commands": commands, "reports": reports}
 
 
 def cpu_at_rest(server, seconds):
@@ -149,13 +165,15 @@ def kilobytes_per_connection(loads, reports):
     return (taken[1] - taken[0]) / (held[1] - held[0]) / 1000
 
 
-def notes_on(scenario, reports):
-    """What a reader must know before believing the number."""
+def notes_on(scenario, reports, strangers=0.0):
+    """What a reader must know before believing the number. `strangers` is what others used of the server's core."""
     notes = []
+    if strangers > STRANGERS_MAX and scenario.workers == 1:
+        notes.append(f"others used {strangers:.0%} of the server's core")
     for report in reports:
         for role in ("publishers", "players"):
             counted = report.get(role) or {}
-            if counted.get("held", 0) < counted.get("wanted", 0):
+            if report.get("mode") != "connect" and counted.get("held", 0) < counted.get("wanted", 0):
                 notes.append(f"{counted['held']} of {counted['wanted']} {role} held")
         if scenario.no_gap and report.get("gaps"):
             notes.append(f"{report['gaps']} gaps at {report.get('players_with_gaps', '?')} players")

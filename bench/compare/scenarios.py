@@ -51,7 +51,8 @@ class Load:
     count: int = 0
     concurrency: int = 0
     digest: bool = False
-    ramp_s: float = 1.0
+    # Publishers start over one GOP, or several, so that their keyframes are spread evenly.
+    ramp_s: float = 2.0
     # GOP caches are full and marks of low water have settled: twice a GOP, and two looks at the bitrate.
     warmup_s: float = 4.0
 
@@ -73,7 +74,8 @@ class Load:
         return found
 
     def seconds_planned(self, seconds):
-        return 3.0 if self.mode == "connect" else self.ramp_s + self.warmup_s + seconds
+        return 3.0 if self.mode == "connect" else \
+            self.ramp_s * (2 if self.mode == "mixed" else 1) + self.warmup_s + seconds
 
     def small(self, times):
         """The same shape for a smoke test; `times` keeps the loads of one scenario apart."""
@@ -127,8 +129,8 @@ def bits(text):
 
 
 def slow_publishers(count):
-    """The same rate per connection at any number of them: 5 messages a second, no audio."""
-    return Load("publish", publishers=count, bitrate="20k", video_fps=5, audio_fps=0, ramp_s=max(1.0, count / 2000))
+    """The same rate per connection at any number of them: 5 messages a second, four of them video."""
+    return Load("publish", publishers=count, bitrate="20k", video_fps=4, audio_fps=1, ramp_s=max(2.0, count / 2500))
 
 
 RTMP_SERVERS = ("penstock", "nginx-rtmp")
@@ -151,7 +153,7 @@ ALL = (
              bars=(Bar("floor", 1.6, 1.3),)),
     # 50 players are witnesses: 1 % of the streams is looked at for gaps, at 1 % more sends, for the floor too.
     Scenario("ingest_5000", "5000 publishers x 200 kbit/s, as if watched, 50 of them played", "cpu_per_message",
-             (Load("mixed", publishers=5000, players=50, bitrate="200k", ramp_s=3.0),), gather_ms=0, no_gap=True,
+             (Load("mixed", publishers=5000, players=50, bitrate="200k", ramp_s=4.0),), gather_ms=0, no_gap=True,
              bars=(Bar("floor", 1.35, 1.1),)),
     Scenario("fanout_1x500", "1 stream x 500 players x 2 Mbit/s", "cpu_per_gb_out",
              (Load("mixed", publishers=1, players=500, bitrate="2M"),), no_gap=True,
@@ -166,11 +168,11 @@ ALL = (
              bars=(Bar(NGINX, 1.0), Bar("value", None, 3.0))),
     # The slope between two counts: what a server takes once, however many come, is not a price per connection.
     Scenario("memory_publisher", "user memory per publisher, no GOP cache", "bytes_per_peer",
-             (Load("publish", publishers=500, bitrate="200k"), Load("publish", publishers=2500, bitrate="200k", ramp_s=2.0)),
+             (Load("publish", publishers=500, bitrate="200k"), Load("publish", publishers=2500, bitrate="200k")),
              gop_bytes=0, servers=RTMP_SERVERS, bars=(Bar("value", 16, 8),)),
     Scenario("memory_player", "user memory per player", "bytes_per_peer",
              (Load("mixed", publishers=1, players=500, bitrate="200k"),
-              Load("mixed", publishers=1, players=2500, bitrate="200k", ramp_s=2.0)),
+              Load("mixed", publishers=1, players=2500, bitrate="200k")),
              gop_bytes=0, servers=RTMP_SERVERS, bars=(Bar("value", 16, 8),)),
     Scenario("connect", "connect and publish, simple handshake, admission by key", "cpu_per_connection",
              (Load("connect", count=10000, concurrency=50),), keys=True, servers=RTMP_SERVERS, bars=(Bar(NGINX, 1.0, 0.5),)),
@@ -178,7 +180,7 @@ ALL = (
              (Load("connect", count=10000, concurrency=50, digest=True),), keys=True, servers=RTMP_SERVERS),
     # Players that wait for names nobody publishes are connections that have nothing to do.
     Scenario("idle_10000", "10,000 players wait for streams that nobody publishes", "idle_percent",
-             (Load("play", players=10000, streams=100, ramp_s=5.0),), liveness_off=True, settle_s=5.0,
+             (Load("play", players=10000, streams=100, ramp_s=4.0),), liveness_off=True, settle_s=5.0,
              bars=(Bar("value", 0.1),)),
     Scenario("scale_100", "100 publishers, 5 messages/s each", "cpu_per_message", (slow_publishers(100),), gather_ms=0),
     Scenario("scale_1000", "1000 publishers, 5 messages/s each", "cpu_per_message", (slow_publishers(1000),), gather_ms=0,
