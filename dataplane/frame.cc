@@ -113,7 +113,7 @@ void FramePool::release(Frame* frame) {
   PENSTOCK_ASSERT(frame->references > 0);
   if (--frame->references > 0) return;
   if (frame->leased != nullptr) {
-    // Never full: the lessor has at most leases_out_max out, which is the ring's capacity.
+    // Never full: the lessor has at most leases_out_max() out, which is the ring's capacity.
     const bool returned = return_rings_[frame->lessor]->push(frame->leased);
     PENSTOCK_ASSERT(returned);
   } else if (frame->block != nullptr) {

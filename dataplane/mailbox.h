@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -70,37 +72,58 @@ struct Mail {
   control::NameText name;
 };
 
-// One second of 50 streams of 73 messages/s, or a burst of 4096 frames: 4096 * 48 B = 192 KiB per
-// pair of workers.
-using LeaseRing = SpscRing<Lease, 4096>;
-// As many frames as one worker may hold of another: every lease can come back without waiting.
-// 16384 * 8 B = 128 KiB.
-using ReturnRing = SpscRing<Frame*, 16384>;
-// Names move at the rate of publishes and plays: 1024 * 304 B = 304 KiB per pair. What does not fit
-// waits with the sender.
-using MailRing = SpscRing<Mail, 1024>;
+using LeaseRing = SpscRing<Lease, sized_at_start>;
+using ReturnRing = SpscRing<Frame*, sized_at_start>;
+using MailRing = SpscRing<Mail, sized_at_start>;
 
-constexpr uint32_t leases_out_max = ReturnRing::capacity();
+/// Rings per pair of workers: there are W * W of them, so they get smaller where there are many.
+/// As large for 64 workers as for 2, they would take 64 * 64 * 624 KiB = 2.4 GiB, more than the
+/// frames do; so it is 360 MiB, 5.6 MiB per worker (tests/sim/mesh_report).
+struct RingSizes {
+  // A second of 50 streams of 73 messages/s, or a burst of 4096 frames; with more workers, a
+  // quarter second of 50 streams from each of them.
+  uint32_t leases = 4096;  // 48 B each
+  // As many frames as one worker may hold of another: every lease can come back without waiting.
+  uint32_t returns = 16'384;  // 8 B each
+  // Names move at the rate of publishes and plays, and spread over all homes: 1/W of it for each.
+  // What does not fit waits with the sender.
+  uint32_t mail = 1024;  // 304 B each
+};
+
+[[nodiscard]] constexpr RingSizes ring_sizes(uint32_t workers) {
+  const uint32_t leases = workers <= 4 ? 4096 : workers <= 16 ? 2048 : 1024;
+  const uint32_t mail = std::clamp(2048 / std::bit_ceil(workers), 32U, 1024U);
+  return {.leases = leases, .returns = 4 * leases, .mail = mail};
+}
 
 /// One direction between two workers.
 struct Link {
   LeaseRing leases;
   ReturnRing returns;  // frames that `to` gives back to `from`: producer is `to`
   MailRing mail;
+
+  explicit Link(const RingSizes& sizes)
+      : leases(sizes.leases), returns(sizes.returns), mail(sizes.mail) {}
 };
 
 /// All rings between the workers of one process. Made before they start, outlives them, and is
 /// itself never changed.
 class Mesh {
  public:
-  explicit Mesh(uint32_t workers) : workers_(workers), doorbells_(workers), connections_(workers) {
+  explicit Mesh(uint32_t workers)
+      : workers_(workers), sizes_(ring_sizes(workers)), doorbells_(workers), connections_(workers) {
     PENSTOCK_ASSERT(workers >= 1 && workers <= workers_max);
-    for (uint32_t i = 0; i < workers * workers; ++i) links_.push_back(std::make_unique<Link>());
+    for (uint32_t i = 0; i < workers * workers; ++i)
+      links_.push_back(std::make_unique<Link>(sizes_));
     for (auto& doorbell : doorbells_) doorbell = std::make_unique<Doorbell>();
     for (auto& cell : connections_) cell = std::make_unique<control::Cell>();
   }
 
   [[nodiscard]] uint32_t workers() const { return workers_; }
+  /// Frames of one worker that another may hold.
+  [[nodiscard]] uint32_t leases_out_max() const { return sizes_.returns; }
+  /// Room in a ring that the past of a joiner leaves to live frames: a quarter.
+  [[nodiscard]] uint32_t leases_for_live() const { return sizes_.leases / 4; }
   [[nodiscard]] Link& link(WorkerId from, WorkerId to) const {
     return *links_[from * workers_ + to];
   }
@@ -108,11 +131,15 @@ class Mesh {
   /// Connections of `worker`, written by it and read by all: the limit is on their sum.
   [[nodiscard]] control::Cell& connections(WorkerId worker) const { return *connections_[worker]; }
   [[nodiscard]] static constexpr size_t bytes(uint32_t workers) {
-    return sizeof(Link) * workers * workers;
+    const RingSizes sizes = ring_sizes(workers);
+    const size_t link = sizeof(Link) + sizes.leases * sizeof(Lease) +
+                        sizes.returns * sizeof(Frame*) + sizes.mail * sizeof(Mail);
+    return link * workers * workers;
   }
 
  private:
   uint32_t workers_;
+  RingSizes sizes_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
   std::vector<std::unique_ptr<control::Cell>> connections_;

@@ -15,10 +15,6 @@ using control::Counter;
 constexpr size_t leases_per_tick = 4096;
 constexpr size_t mail_per_tick = 1024;
 
-// Room in a ring that the past of a joiner leaves to live frames: a tenth of a second of 100
-// streams.
-constexpr size_t leases_for_live = 1024;
-
 }  // namespace
 
 WorkerId Worker::home_of(std::string_view name) const {
@@ -193,7 +189,7 @@ void Worker::announce_interest(Stream& stream, bool on) {
 /// Hands one lease over. False when there is no room, or `to` holds as many of our frames as can
 /// come back.
 bool Worker::lease(WorkerId to, Lease lease) {
-  if (lease.frame != nullptr && leases_out_[to] >= leases_out_max) return false;
+  if (lease.frame != nullptr && leases_out_[to] >= mesh_.leases_out_max()) return false;
   if (!mesh_.link(parts_.id, to).leases.push(lease)) return false;
   if (lease.frame != nullptr) {
     FramePool::add_reference(lease.frame);
@@ -296,10 +292,10 @@ void Worker::send_past_to(WorkerId to, uint64_t stream_id, uint64_t token) {
   };
   if (stream.metadata != nullptr) note(to, past(stream.metadata));
   for (const StreamConfig& config : stream.configs) note(to, past(config.frame));
-  const size_t wanted = stream.gop.size() + leases_for_live;
+  const size_t wanted = stream.gop.size() + mesh_.leases_for_live();
   bool whole = stream.gop_complete && deferred_notes_[to].empty() &&
                mesh_.link(parts_.id, to).leases.free_slots() >= wanted &&
-               leases_out_[to] + wanted <= leases_out_max;
+               leases_out_[to] + wanted <= mesh_.leases_out_max();
   if (whole) {
     for (Frame* frame : stream.gop) whole = lease(to, past(frame)) && whole;
     PENSTOCK_ASSERT(whole);

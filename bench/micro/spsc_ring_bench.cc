@@ -29,7 +29,7 @@ bool pin(unsigned core) {
 /// One in, one out.
 template <typename T>
 void same_core_single(benchmark::State& state) {
-  const auto ring = std::make_unique<SpscRing<T, 4096>>();
+  const auto ring = std::make_unique<SpscRing<T, sized_at_start>>(4096U);
   T value{};
   for (auto _ : state) {
     benchmark::DoNotOptimize(ring->push(value));
@@ -42,7 +42,7 @@ void same_core_single(benchmark::State& state) {
 /// frames complete.
 template <typename T>
 void same_core_batch(benchmark::State& state) {
-  const auto ring = std::make_unique<SpscRing<T, 4096>>();
+  const auto ring = std::make_unique<SpscRing<T, sized_at_start>>(4096U);
   std::vector<T> values(batch);
   for (auto _ : state) {
     for (const T& value : values) benchmark::DoNotOptimize(ring->push(value));
@@ -54,7 +54,7 @@ void same_core_batch(benchmark::State& state) {
 /// A thread on core 1 pushes all the time; this one, on core 0, takes up to `range` at a time.
 template <typename T>
 void cross_core(benchmark::State& state) {
-  const auto ring = std::make_unique<SpscRing<T, 4096>>();
+  const auto ring = std::make_unique<SpscRing<T, sized_at_start>>(4096U);
   StopFlag stop;
   std::vector<T> values(static_cast<size_t>(state.range(0)));
   cpu_set_t before;
@@ -84,9 +84,9 @@ void cross_core(benchmark::State& state) {
 
 /// There and back: twice the time until something pushed is seen by an awake worker.
 void cross_core_round_trip(benchmark::State& state) {
-  using Ring = SpscRing<dataplane::Frame*, 4096>;
-  const auto there = std::make_unique<Ring>();
-  const auto back = std::make_unique<Ring>();
+  using Ring = SpscRing<dataplane::Frame*, sized_at_start>;
+  const auto there = std::make_unique<Ring>(4096U);
+  const auto back = std::make_unique<Ring>(4096U);
   StopFlag stop;
   cpu_set_t before;
   pthread_getaffinity_np(pthread_self(), sizeof(before), &before);

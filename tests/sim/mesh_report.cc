@@ -34,6 +34,8 @@ constexpr uint32_t played_on_max = 4;  // other workers with one player each
 constexpr uint32_t connections_max = 64;
 constexpr uint32_t streams_max = 64;
 constexpr uint64_t frame_memory_bytes = 8U << 20;
+// A worker's log ring takes 1.9 MB and its verdicts 2.4 MB: rings to others are to stay near that.
+constexpr uint64_t ring_bytes_per_worker_max = 8U << 20;
 constexpr uint64_t phase_ms_max = 20'000;
 constexpr uint64_t steady_ms = 1000;
 constexpr uint32_t messages_per_publisher = 1'000'000;  // until told to leave
@@ -320,6 +322,8 @@ bool constant(const std::vector<Row>& rows) {
     same("mail per end of play", row.mail_per_play_end, most.mail_per_play_end);
     same("mail per end of publish", row.mail_per_publish_end, most.mail_per_publish_end);
     same("leases per frame", row.leases_per_frame, row.played_on);
+    if (row.ring_bytes > row.workers * ring_bytes_per_worker_max)
+      same("bytes of rings", static_cast<double>(row.ring_bytes), 0);
     if (row.wakes_per_frame > row.played_on) same("wakes per frame", row.wakes_per_frame, 0);
   }
   return holds;

@@ -4,37 +4,75 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <type_traits>
+
+#include "penstock/base/assert.h"
 
 namespace penstock {
 
 constexpr size_t cache_line_bytes = 64;
 
-/// Single producer, single consumer, bounded, lock-free. It holds no pointer of its own, so it may
-/// lie in memory shared by two processes; either side may die at any point and a successor goes on
-/// from the indices. Neither side ever waits: push on a full ring answers false and the caller
-/// counts the drop.
+/// In place of a ring's capacity: it is told to the constructor.
+constexpr uint32_t sized_at_start = 0;
+
+/// Where a ring keeps its values: in itself, or, sized at start, on the heap.
+template <typename T, uint32_t Capacity>
+class RingSlots {
+ public:
+  static constexpr uint32_t capacity() { return Capacity; }
+  T& operator[](uint32_t index) { return slots_[index & (Capacity - 1)]; }
+
+ private:
+  static_assert(std::has_single_bit(Capacity));
+  std::array<T, Capacity> slots_{};
+};
+
+template <typename T>
+class RingSlots<T, sized_at_start> {
+ public:
+  explicit RingSlots(uint32_t capacity)
+      : mask_(capacity - 1), slots_(std::make_unique<T[]>(capacity)) {
+    PENSTOCK_ASSERT(std::has_single_bit(capacity));
+  }
+  [[nodiscard]] uint32_t capacity() const { return mask_ + 1; }
+  T& operator[](uint32_t index) { return slots_[index & mask_]; }
+
+ private:
+  uint32_t mask_;
+  std::unique_ptr<T[]> slots_;
+};
+
+/// Single producer, single consumer, bounded, lock-free. Unless sized at start, it holds no pointer
+/// of its own, so that it may lie in memory shared by two processes; either side may die at any
+/// point and a successor goes on from the indices. Neither side ever waits: push on a full ring
+/// answers false and the caller counts the drop.
 ///
 /// Indices run freely and are masked on use, so full and empty differ without a spare slot.
 template <typename T, uint32_t Capacity>
 class SpscRing {
-  static_assert(std::has_single_bit(Capacity));
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  static constexpr uint32_t capacity() { return Capacity; }
+  SpscRing() = default;
+  explicit SpscRing(uint32_t capacity) requires(Capacity == sized_at_start) : slots_(capacity) {}
+
+  static constexpr uint32_t capacity() requires(Capacity != sized_at_start) { return Capacity; }
+  [[nodiscard]] uint32_t capacity() const requires(Capacity == sized_at_start) {
+    return slots_.capacity();
+  }
 
   /// Producer only.
   [[nodiscard]] bool push(const T& value) {
     const uint32_t tail =
         tail_.load(std::memory_order_relaxed);  // relaxed: the producer alone writes it
-    if (tail - head_cache_ == Capacity) {
+    if (tail - head_cache_ == slots_.capacity()) {
       // acquire: the slots that the consumer gave back must not be written before it has read them
       head_cache_ = head_.load(std::memory_order_acquire);
-      if (tail - head_cache_ >= Capacity) return false;
+      if (tail - head_cache_ >= slots_.capacity()) return false;
     }
-    slots_[tail & (Capacity - 1)] = value;
+    slots_[tail] = value;
     // release: the slot's content is visible before the index that covers it
     tail_.store(tail + 1, std::memory_order_release);
     return true;
@@ -46,7 +84,7 @@ class SpscRing {
     head_cache_ = head_.load(std::memory_order_acquire);
     const uint32_t used =
         tail_.load(std::memory_order_relaxed) - head_cache_;  // relaxed: own index
-    return used > Capacity ? 0 : Capacity - used;
+    return used > slots_.capacity() ? 0 : slots_.capacity() - used;
   }
 
   /// Consumer only. Takes up to out.size() values; returns how many.
@@ -58,9 +96,9 @@ class SpscRing {
     uint32_t count = tail - head;
     // In shared memory the other side is not trusted: a wild index reads as a full ring and no
     // more.
-    if (count > Capacity) count = Capacity;
+    if (count > slots_.capacity()) count = slots_.capacity();
     if (count > out.size()) count = static_cast<uint32_t>(out.size());
-    for (uint32_t i = 0; i < count; ++i) out[i] = slots_[(head + i) & (Capacity - 1)];
+    for (uint32_t i = 0; i < count; ++i) out[i] = slots_[head + i];
     // release: the reads above are done before the producer may write those slots again
     head_.store(head + count, std::memory_order_release);
     return count;
@@ -77,7 +115,7 @@ class SpscRing {
   alignas(cache_line_bytes) std::atomic<uint32_t> tail_{0};
   uint32_t head_cache_ = 0;  // producer's line: spares it the consumer's line while there is room
   alignas(cache_line_bytes) std::atomic<uint32_t> head_{0};
-  alignas(cache_line_bytes) std::array<T, Capacity> slots_{};
+  alignas(cache_line_bytes) RingSlots<T, Capacity> slots_{};
 };
 
 /// Tells producers whether the consumer of their rings sleeps, so that they pay for a wake only
