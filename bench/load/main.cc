@@ -1,5 +1,7 @@
 #include <sys/prctl.h>
 
+#include <algorithm>
+#include <bit>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -58,6 +60,23 @@ std::optional<std::string> prepare_host(const Options& options) {
   return options.core ? pin_to_core(*options.core) : std::nullopt;
 }
 
+engine::UringOptions engine_options_for(const Options& options) {
+  engine::UringOptions wanted;
+  wanted.connections_max = options.publishers + options.players + 16;
+  wanted.wait_us_max = 0;    // gathering would be in every latency that is measured
+  wanted.lazy_acks = false;  // and so would other peers' Nagle algorithm
+  wanted.congestion_control = options.congestion;
+  wanted.reset_connecting = true;
+  if (options.read_bits_per_second == 0) return wanted;
+  // A receive that is begun takes all that there is memory for, and a socket holds 6 MB: slow
+  // players get memory for what they may all read in a millisecond, 4 receives at least.
+  wanted.receive_slab_bytes = 4096;
+  const uint64_t bytes_per_ms = options.players * options.read_bits_per_second / 8 / 1000;
+  wanted.receive_slabs = static_cast<uint32_t>(
+      std::bit_ceil(std::clamp<uint64_t>(bytes_per_ms / wanted.receive_slab_bytes, 4, 4096)));
+  return wanted;
+}
+
 int run(Options options) {
   const auto endpoint = resolve(options.server);
   if (!endpoint) return complain(endpoint.error(), usage);
@@ -65,13 +84,7 @@ int run(Options options) {
   if (const auto problem = prepare_host(options)) return complain(*problem, could_not_run);
   auto loop = make_loop_for(options);
   if (!loop) return complain(loop.error(), could_not_run);
-  engine::UringOptions engine_options;
-  engine_options.connections_max = options.publishers + options.players + 16;
-  engine_options.wait_us_max = 0;  // gathering would be in every latency that is measured
-  engine_options.congestion_control = options.congestion;
-  engine_options.reset_connecting = true;
-  engine_options.lazy_acks = false;
-  auto engine = engine::make_uring_engine(engine_options);
+  auto engine = engine::make_uring_engine(engine_options_for(options));
   if (!engine) return complain(engine.error(), could_not_run);
 
   std::signal(SIGINT, ask_to_stop);

@@ -125,8 +125,8 @@ void traffic_lines(std::string& out, const Options& options, const Summary& summ
                    summary.players_held, summary.players_wanted,
                    quantity_text(static_cast<double>(tally.bytes_received), "B"),
                    rate(tally.bytes_received), tally.messages_received);
-    fmt::format_to(line, "gaps               {} of {} players have {}; {} messages missing\n",
-                   summary.players_with_gaps, summary.players_wanted, tally.gaps,
+    fmt::format_to(line, "gaps               {}, at {} of {} players; {} messages missing\n",
+                   tally.gaps, summary.players_with_gaps, summary.players_wanted,
                    tally.messages_missing);
   }
   if (tally.latency.total() > 0) {
