@@ -52,6 +52,7 @@ struct Connection {
   uint64_t since_unix_ms = 0;
   uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
+  uint64_t reported_bytes = 0;  // received and sent, when the row was last written
   std::string app;
   std::string software;
   engine::Endpoint peer;

@@ -220,8 +220,8 @@ std::expected<MutableBytes, std::string> reserve_frame_memory(uint64_t bytes) {
     return std::unexpected("frame memory of " + std::to_string(bytes) +
                            " bytes: " + std::strerror(errno) + ": lower limits.frame_memory_bytes");
   }
-  // GOP caches are written and dropped all over it: with small pages every message meets a page that
-  // the TLB has forgotten. A hint; a host that has none to give goes on with small ones.
+  // GOP caches are written and dropped all over it: with small pages every message meets a page
+  // that the TLB has forgotten. A hint; a host that has none to give goes on with small ones.
   madvise(base, bytes, MADV_HUGEPAGE);
   return MutableBytes{static_cast<uint8_t*>(base), bytes};
 }

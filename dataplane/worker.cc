@@ -130,7 +130,7 @@ void Worker::apply_wanted() {
   session_settings_.connect_to_publish_ns = tunable(Tunable::connect_to_publish_ms) * ns_per_ms;
   session_settings_.first_media_ns = tunable(Tunable::first_media_ms) * ns_per_ms;
   session_settings_.silent_publisher_ns = tunable(Tunable::silent_publisher_ms) * ns_per_ms;
-  engine_.set_gather_max(tunable(Tunable::wait_us_max) * ns_per_us);
+  choose_gather();
   if (tunable(Tunable::gop_bytes) == 0) {
     for (auto& [name, stream] : streams_) drop_gop(*stream);
   }

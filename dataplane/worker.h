@@ -182,6 +182,8 @@ class Worker {
   void report_connection(Connection& connection);
   [[nodiscard]] control::StreamRow row_of(Stream& stream);
   void adjust_low_water(Connection& connection);
+  void set_low_water(Connection& connection, uint32_t mark);
+  void choose_gather();
   void log(LogEvent event, const Connection* connection, std::string_view name,
            std::string_view detail, uint64_t number = 0);
   void count(control::Counter counter, uint64_t by = 1);
@@ -218,6 +220,10 @@ class Worker {
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by ConnectionId::index
   size_t connection_count_ = 0;
+  size_t publisher_count_ = 0;
+  size_t subscriber_count_ = 0;
+  size_t gathered_connections_ = 0;  // with a low-water mark above 1
+  uint64_t gather_ns_ = UINT64_MAX;  // as last told to the engine
   // The region has copies for others; we never read them back, whoever maps it can write there.
   uint32_t connection_slots_used_ = 0;
   uint32_t stream_slots_used_ = 0;

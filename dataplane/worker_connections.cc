@@ -80,6 +80,7 @@ void Worker::accept(const engine::EngineEvent& event) {
   ++connection_count_;
   count(Counter::connections_accepted);
   connections_changed();
+  choose_gather();
   if (connection_slots_used_ <= connection.row) {
     connection_slots_used_ = connection.row + 1;
     area_.connection_slots_used.publish(connection_slots_used_);
@@ -231,7 +232,7 @@ void Worker::finish(Connection& connection) {
     connection.reading = true;
     engine_.set_reading(connection.id, true);  // or the peer's FIN would never be seen
   }
-  if (connection.low_water > 1) engine_.set_low_water(connection.id, connection.low_water = 1);
+  set_low_water(connection, 1);
   connection.close_at = now_.after_ns(linger_ns);
   mark_dirty(connection);
   schedule(connection);
@@ -267,6 +268,7 @@ void Worker::closed(Connection& connection) {
   control::ConnectionRow gone;
   parts_.region.connections(parts_.id)[connection.row].write(gone);
   count(Counter::connections_closed);
+  if (connection.low_water > 1) --gathered_connections_;
   connections_[connection.id.index].reset();
   --connection_count_;
   connections_changed();

@@ -173,7 +173,7 @@ void Worker::take_route(const Mail& mail) {
     const bool room = deferred_notes_[mail.worker].empty() && (stream.unannounced & bit) == 0;
     if (!room || !lease_headers(stream, mail.worker)) stream.gapped |= bit;
     Connection& publisher = *stream.publisher;
-    if (publisher.low_water > 1) engine_.set_low_water(publisher.id, publisher.low_water = 1);
+    set_low_water(publisher, 1);
   }
 }
 

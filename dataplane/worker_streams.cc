@@ -68,6 +68,7 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t cl
   stream->bytes_sent = stream->frames_skipped = 0;
   streams_by_id_[stream->stream_id] = stream;
   connection.published = stream;
+  ++publisher_count_;
 
   const rtmp::Verdict allowed{rtmp::Refusal::none, {}};
   connection.session.answer_publish(asked.message_stream_id, allowed, now_);
@@ -111,8 +112,9 @@ void Worker::end_publish(Stream& stream, std::string_view reason) {
   send_mail(home_of(stream.name), release);
 
   publisher.published = nullptr;
-  if (publisher.low_water > 1) engine_.set_low_water(publisher.id, publisher.low_water = 1);
+  set_low_water(publisher, 1);
   stream.publisher = nullptr;
+  --publisher_count_;
   clear_media(stream);
   stream_over(stream);
   if (stream.subscribers.empty()) {
@@ -162,6 +164,7 @@ void Worker::subscribe(Connection& connection, const Ask& asked) {
   subscription->token = uint64_t{parts_.id} << 46 | next_token_++;
   connection.subscriptions.push_back(std::move(made));
   stream->subscribers.push_back(subscription);
+  ++subscriber_count_;
   count(Counter::plays_allowed);
   log(LogEvent::play_started, &connection, stream->name, connection.software);
 
@@ -172,9 +175,7 @@ void Worker::subscribe(Connection& connection, const Ask& asked) {
   if (stream->owned_here()) {
     send_past(*stream, *subscription);
     // Somebody watches now: what was gathered comes at once, and from now on nothing is.
-    if (stream->publisher->low_water > 1) {
-      engine_.set_low_water(stream->publisher->id, stream->publisher->low_water = 1);
-    }
+    set_low_water(*stream->publisher, 1);
   } else if (stream->stream_id != 0) {
     ask_to_join(*subscription);
   }
@@ -188,6 +189,7 @@ void Worker::unsubscribe(Subscription& subscription) {
   joining_.erase(subscription.token);
   log(LogEvent::play_ended, &connection, stream.name, {}, connection.bytes_sent);
   std::erase(stream.subscribers, &subscription);
+  --subscriber_count_;
   std::erase_if(connection.subscriptions,
                 [&](const auto& owned) { return owned.get() == &subscription; });
   if (connection.subscriptions.empty()) connection.egress.drop_media(frames_);

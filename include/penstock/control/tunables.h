@@ -38,7 +38,7 @@ namespace penstock::control {
   X(verdict_ms, "admission.verdict_ms", "ms", 1, 60'000, 500, true,                               \
     "how long the data plane waits for the control plane's verdict before its own copy of the "   \
     "policy decides")                                                                             \
-  X(gather_ms, "dataplane.gather_ms", "ms", 0, 5'000, 100, true,                                  \
+  X(gather_ms, "dataplane.gather_ms", "ms", 0, 5'000, 150, true,                                  \
     "how long input of a stream that nobody watches may be gathered, to save wakes; 0 switches "  \
     "it off")                                                                                     \
   X(wait_us_max, "dataplane.wait_us_max", "us", 0, 20'000, 1'000, true,                           \

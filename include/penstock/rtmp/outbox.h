@@ -15,6 +15,13 @@ class Outbox {
   [[nodiscard]] Bytes view() const { return bytes_; }
   [[nodiscard]] size_t size() const { return bytes_.size(); }
   void append(Bytes more) { bytes_.insert(bytes_.end(), more.begin(), more.end()); }
+  /// Room for `count` bytes more, which the caller fills in at once.
+  [[nodiscard]] uint8_t* extend(size_t count) {
+    // Connect is answered with 400 bytes in six messages: one allocation for all.
+    if (bytes_.capacity() == 0 && count < room_bytes) bytes_.reserve(room_bytes);
+    bytes_.resize(bytes_.size() + count);
+    return bytes_.data() + bytes_.size() - count;
+  }
   /// Takes everything; what was taken belongs to the caller.
   [[nodiscard]] std::vector<uint8_t> take() {
     std::vector<uint8_t> taken;
@@ -23,6 +30,8 @@ class Outbox {
   }
 
  private:
+  static constexpr size_t room_bytes = 512;
+
   std::vector<uint8_t> bytes_;
 };
 
