@@ -9,10 +9,12 @@ namespace penstock::bench {
 namespace {
 
 HeapCount count;
+bool counts_bytes = false;
 
 }  // namespace
 
 const HeapCount& heap_count() { return count; }
+void count_heap_bytes(bool on) { counts_bytes = on; }
 
 }  // namespace penstock::bench
 
@@ -20,12 +22,13 @@ void* operator new(size_t bytes) {
   void* memory = std::malloc(bytes);
   if (memory == nullptr) std::abort();
   ++penstock::bench::count.allocations;
-  penstock::bench::count.bytes += static_cast<int64_t>(malloc_usable_size(memory));
+  if (penstock::bench::counts_bytes)
+    penstock::bench::count.bytes += static_cast<int64_t>(malloc_usable_size(memory));
   return memory;
 }
 
 void operator delete(void* memory) noexcept {
-  if (memory != nullptr)
+  if (penstock::bench::counts_bytes && memory != nullptr)
     penstock::bench::count.bytes -= static_cast<int64_t>(malloc_usable_size(memory));
   std::free(memory);
 }

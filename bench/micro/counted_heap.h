@@ -11,5 +11,8 @@ struct HeapCount {
   int64_t bytes = 0;  // in use, as large as the allocator made them
 };
 [[nodiscard]] const HeapCount& heap_count();
+/// Bytes are counted only while this is on: asking the allocator for sizes costs a tenth of a
+/// session's bring-up.
+void count_heap_bytes(bool on);
 
 }  // namespace penstock::bench

@@ -74,11 +74,13 @@ BENCHMARK(fan_out)->ArgNames({"subscribers", "frames"})->ArgsProduct({{1, 100, 1
 void idle_second(benchmark::State& state) {
   const auto connections = static_cast<uint32_t>(state.range(0));
   const auto workers = static_cast<uint32_t>(state.range(1));
+  count_heap_bytes(true);
   const int64_t heap_before = heap_count().bytes;
   WorkerRig rig({.workers = workers, .connections_max = connections + 8, .streams_max = 256});
   const int64_t heap_empty = heap_count().bytes;
   for (uint32_t i = 0; i < connections; ++i) rig.play(0, "cam" + std::to_string(i % 100));
   const int64_t heap_full = heap_count().bytes;
+  count_heap_bytes(false);
   double ticks = 0;
   for (auto _ : state) {
     for (const Instant end = rig.now().after_ms(1000); rig.now() < end;) {
@@ -123,6 +125,7 @@ void active_tick(benchmark::State& state) {
     size_t at;
   };
   std::vector<Source> sources;
+  count_heap_bytes(true);
   const int64_t heap_before = heap_count().bytes;
   for (size_t i = 0; i < publishers; ++i) {
     const std::string name = "cam" + std::to_string(i);
@@ -135,6 +138,7 @@ void active_tick(benchmark::State& state) {
   }
   state.counters["bytes_per_publisher"] =
       static_cast<double>(heap_count().bytes - heap_before) / static_cast<double>(publishers);
+  count_heap_bytes(false);
   for (size_t i = 0; watched && i < publishers; ++i) rig.play(0, "cam" + std::to_string(i));
   rig.settle();
   double due = 0;

@@ -6,6 +6,13 @@
 #include "src/amf/markers.h"
 
 namespace penstock::amf {
+namespace {
+
+// A command has 3 to 5 values; its object has 5 members from FFmpeg, 6 to 10 from others.
+constexpr size_t values_usual = 5;
+constexpr size_t members_usual = 6;
+
+}  // namespace
 
 std::expected<Value, Fault> Amf0Reader::next() {
   if (!state_) return std::unexpected(state_.error());
@@ -136,6 +143,7 @@ Amf0Reader::Done Amf0Reader::members(Value& into, size_t depth, bool end_may_lac
     if (!name) return std::unexpected(name.error());
     Read read = value(depth + 1);
     if (!read) return std::unexpected(read.error());
+    if (into.members.empty()) into.members.reserve(members_usual);
     into.members.push_back(Member{*std::move(name), *std::move(read)});
   }
 }
@@ -185,6 +193,7 @@ std::expected<std::string, Fault> Amf0Reader::text(size_t length_bytes) {
 std::expected<std::vector<Value>, Fault> read_amf0(Bytes body) {
   Amf0Reader reader(body);
   std::vector<Value> values;
+  if (!body.empty()) values.reserve(values_usual);
   while (!reader.at_end()) {
     std::expected<Value, Fault> value = reader.next();
     if (!value) return std::unexpected(value.error());

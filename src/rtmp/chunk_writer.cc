@@ -1,16 +1,12 @@
 #include "penstock/rtmp/chunk_writer.h"
 
-#include <vector>
-
 #include "penstock/base/assert.h"
 
 namespace penstock::rtmp {
 
 void ChunkWriter::write(Outbox& outbox, const WireHeader& header, Bytes payload) const {
   PENSTOCK_ASSERT(header.message_bytes == payload.size());
-  std::vector<uint8_t> wire(wire_bytes(header, chunk_bytes_));
-  wire_write(wire.data(), header, chunk_bytes_, 0, payload);
-  outbox.append(wire);
+  wire_write(outbox.extend(wire_bytes(header, chunk_bytes_)), header, chunk_bytes_, 0, payload);
 }
 
 void ChunkWriter::write(Outbox& outbox, const ControlMessage& message) const {
