@@ -191,7 +191,7 @@ def results_folder(options, facts):
 
 
 def write_results(options, facts, results, server_names):
-    """results.json, results.md and the plot; returns (JSON object, markdown, folder)."""
+    """results.md, results.json, runs.jsonl and the plot; returns (JSON object, markdown, folder)."""
     folder = results_folder(options, facts)
     no_plot = plot.draw(options.chosen, results, server_names, folder)
     if no_plot:
@@ -201,9 +201,15 @@ def write_results(options, facts, results, server_names):
              "settings": {scenario.name: {"penstock": scenario.penstock_settings(), "floor": scenario.floor_settings()}
                           for scenario in options.chosen},
              "bars": table.bar_rows(options.chosen, results),
-             "values": table.value_rows(options.chosen, results, server_names), "runs": results.runs}
+             "values": table.value_rows(options.chosen, results, server_names)}
     (folder / "results.md").write_text(text)
     (folder / "results.json").write_text(json.dumps(whole, indent=1) + "\n")
+    # Apart, and a line each: they are twenty times as long, and read by nobody until a number is doubted.
+    with open(folder / "runs.jsonl", "w", encoding="utf-8") as lines:
+        for scenario, by_server in results.runs.items():
+            for server, runs in by_server.items():
+                for number, run in enumerate(runs, 1):
+                    lines.write(json.dumps({"scenario": scenario, "server": server, "round": number, **run}) + "\n")
     return whole, text, folder
 
 

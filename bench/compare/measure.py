@@ -112,9 +112,12 @@ def measure(setup, server, scenario):
         commands.append(" ".join(command))
         reports.append(report)
     total = sum(shares.values())
+    notes = notes_on(scenario, reports, strangers)
+    if scenario.settle_s:
+        notes.append(f"{rests[-1]:.2%} of a core with nobody connected")
     return {"value": value_of(scenario.metric, scenario.loads, reports, rests[-1]),
             "shares": {name: used / total if total else 0.0 for name, used in shares.items()},
-            "notes": notes_on(scenario, reports, strangers), "commands": commands, "reports": reports}
+            "notes": notes, "commands": commands, "reports": reports}
 
 
 def cpu_at_rest(server, seconds):

@@ -8,7 +8,8 @@ WAIT_US_MAX = 1000  # [dataplane] wait_us_max
 QUICK_ACK = "off"  # TCP_QUICKACK is cleared on publishers,
 QUICK_ACK_EVERY = 32  # and again after so many receives: dataplane/engine/uring/uring_engine.cc, receives_per_lazy_ack
 LOW_WATER_BYTES_MAX = 32 * 1024  # dataplane/worker_report.cc, low_water_max
-GATHER_MS = 100  # [dataplane] gather_ms, its default
+GATHER_MS = 150  # [dataplane] gather_ms, its default
+GATHER_SHARE = 15  # of gather_ms, what a poll may wait when nobody watches anything: worker_report.cc, gather_share
 GOP_BYTES = 8 << 20  # [limits] gop_bytes, its default
 
 # What one value is; the functions that compute them are in measure.py.
@@ -105,14 +106,15 @@ class Scenario:
                 "workers": self.workers, "liveness_off": self.liveness_off}
 
     def floor_settings(self):
-        """What Penstock does in this scenario. A mark above one byte is only set where nobody watches."""
-        low_water = 1
+        """What Penstock does in this scenario. Where nobody watches it gathers in the sockets, and longer in its polls."""
+        wait_us, low_water = WAIT_US_MAX, 1
         load = self.loads[0]
-        if self.gather_ms and load.mode == "publish":
-            low_water = bits(load.bitrate) * self.gather_ms // 8000
-        elif self.gather_ms and load.mode == "blast":
-            low_water = LOW_WATER_BYTES_MAX
-        return {"wait_us": WAIT_US_MAX, "low_water": max(1, min(low_water, LOW_WATER_BYTES_MAX)), "quick_ack": QUICK_ACK,
+        if self.gather_ms and load.mode in ("publish", "blast"):
+            in_polls_ms = self.gather_ms // GATHER_SHARE
+            wait_us = max(wait_us, in_polls_ms * 1000)
+            # A blast has no bitrate to go by, only one that is always too high.
+            low_water = bits(load.bitrate) * (self.gather_ms - in_polls_ms) // 8000 if load.bitrate else LOW_WATER_BYTES_MAX
+        return {"wait_us": wait_us, "low_water": max(1, min(low_water, LOW_WATER_BYTES_MAX)), "quick_ack": QUICK_ACK,
                 "quick_ack_every": QUICK_ACK_EVERY}
 
     def small(self):

@@ -187,11 +187,13 @@ class Plans(unittest.TestCase):
                 self.assertIn(name, {*scenarios.BY_NAME, "floor", "nginx-rtmp", "value"})
 
     def test_the_floor_gathers_where_penstock_does(self):
-        marks = {name: scenarios.BY_NAME[name].floor_settings()["low_water"]
-                 for name in ("ingest_watched_1000", "ingest_unwatched_1000", "fanout_1x500", "blast_50")}
-        # 1 Mbit/s for 150 ms are 18,750 bytes.
-        self.assertEqual(marks, {"ingest_watched_1000": 1, "ingest_unwatched_1000": 18750, "fanout_1x500": 1,
-                                 "blast_50": 32768})
+        found = {}
+        for name in ("ingest_watched_1000", "ingest_unwatched_1000", "fanout_1x500", "blast_50"):
+            settings = scenarios.BY_NAME[name].floor_settings()
+            found[name] = settings["low_water"], settings["wait_us"]
+        # 1 Mbit/s for 140 ms are 17,500 bytes; the other 10 of the 150 ms are waited in polls.
+        self.assertEqual(found, {"ingest_watched_1000": (1, 1000), "ingest_unwatched_1000": (17500, 10000),
+                                 "fanout_1x500": (1, 1000), "blast_50": (32768, 10000)})
 
     def test_servers_take_turns_in_being_first(self):
         options = compare.parse_arguments(["--scenarios", "fanout_1x500", "--rounds", "2"])
