@@ -6,6 +6,7 @@
 #include <array>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 #include "penstock/amf/amf0.h"
 #include "penstock/media/flv.h"
@@ -18,16 +19,18 @@ namespace {
 // A longer one would need extended timestamps in the headers of a loop; it is 4.6 hours.
 constexpr uint32_t file_ms_max = 0xFFFFFE;
 
-bool is_config(const media::FlvTag& tag) {
+media::TagInfo inspect(const media::FlvTag& tag) {
   const Bytes prefix = tag.data.first(std::min(tag.data.size(), media::tag_prefix_bytes));
-  if (tag.type == media::flv_type_video) return media::inspect_video(prefix).config;
-  return tag.type == media::flv_type_audio && media::inspect_audio(prefix).config;
+  if (tag.type == media::flv_type_video) return media::inspect_video(prefix);
+  return tag.type == media::flv_type_audio ? media::inspect_audio(prefix) : media::TagInfo{};
 }
 
 /// Encoders ask for metadata to be kept with "@setDataFrame", which files do not have.
 std::vector<uint8_t> as_payload(const media::FlvTag& tag) {
   std::vector<uint8_t> payload;
-  if (tag.type == media::flv_type_script) amf::Amf0Writer(payload).string("@setDataFrame");
+  constexpr std::string_view name("\2\0\12onMetaData", 13);  // as an AMF0 string
+  if (tag.type == media::flv_type_script && as_text(tag.data).starts_with(name))
+    amf::Amf0Writer(payload).string("@setDataFrame");
   payload.insert(payload.end(), tag.data.begin(), tag.data.end());
   return payload;
 }
@@ -45,11 +48,12 @@ std::expected<MediaLoop, std::string> make_flv_loop(Bytes file, uint32_t chunk_b
   std::array<uint32_t, 256> step_ms{};
   while (const auto tag = reader.next()) {
     LoopInput message{.message_type = tag->type, .payload = as_payload(*tag)};
-    const bool media = tag->type == media::flv_type_video || tag->type == media::flv_type_audio;
-    if (!media && tag->type != media::flv_type_script) continue;
-    // An AVC or AAC end of sequence would end the stream for players at every turn.
-    if (media && tag->data.size() < 2) continue;
-    if (body.empty() && (!media || is_config(*tag))) {
+    const bool is_media = tag->type == media::flv_type_video || tag->type == media::flv_type_audio;
+    if (!is_media && tag->type != media::flv_type_script) continue;
+    const media::TagInfo info = inspect(*tag);
+    // An end of the sequence would end the stream for players at every turn.
+    if (info.sequence_end || (is_media && tag->data.empty())) continue;
+    if (body.empty() && (!is_media || info.config)) {
       preamble.push_back(std::move(message));
       continue;
     }
@@ -57,26 +61,22 @@ std::expected<MediaLoop, std::string> make_flv_loop(Bytes file, uint32_t chunk_b
     message.timestamp_ms =
         std::max(tag->timestamp - std::min(tag->timestamp, first_ms), at_ms[tag->type]);
     if (message.timestamp_ms > file_ms_max) return std::unexpected("is longer than 4.6 hours");
-    message.due_us = uint64_t{message.timestamp_ms} * 1000;
+    // In the order of the file, whose tracks may be out of step by a little.
+    last_ms = std::max(last_ms, message.timestamp_ms);
+    message.due_us = uint64_t{last_ms} * 1000;
     step_ms[tag->type] = message.timestamp_ms - at_ms[tag->type];
     at_ms[tag->type] = message.timestamp_ms;
-    last_ms = std::max(last_ms, message.timestamp_ms);
     body.push_back(std::move(message));
   }
   if (body.empty()) return std::unexpected("has no audio and no video");
   uint32_t period_ms = last_ms + 1;
   for (const uint8_t type : {media::flv_type_video, media::flv_type_audio})
     period_ms = std::max(period_ms, at_ms[type] + step_ms[type]);
-  std::ranges::stable_sort(body, {}, &LoopInput::due_us);
   return make_loop(preamble, body, period_ms, chunk_bytes);
 }
 
 std::expected<MediaLoop, std::string> make_loop_for(const Options& options) {
-  if (options.flv.empty()) {
-    MediaLoop loop = make_synthetic_loop(options.media, options.chunk_bytes);
-    // Blasted messages carry no stamps, but their timestamps are as regular.
-    return loop;
-  }
+  if (options.flv.empty()) return make_synthetic_loop(options.media, options.chunk_bytes);
   std::ifstream stream(options.flv, std::ios::binary);
   const std::vector<uint8_t> file{std::istreambuf_iterator<char>(stream), {}};
   auto loop = make_flv_loop(file, options.chunk_bytes);

@@ -42,7 +42,6 @@ std::string_view connect_failure(engine::CloseReason reason) {
 Generator::Generator(engine::Engine& engine, const Options& options, const MediaLoop& loop,
                      Instant now)
     : options_(options),
-      loop_(loop),
       setup_{.link = {.engine = engine,
                       .server = options.endpoint,
                       .chunk_bytes = options.chunk_bytes,

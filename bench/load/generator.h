@@ -58,7 +58,6 @@ class Generator {
   void own(const Link& link, uint32_t owner);
 
   const Options& options_;
-  const MediaLoop& loop_;
   Publisher::Setup setup_;
   Tally tally_;
   std::vector<Publisher> publishers_;

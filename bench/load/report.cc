@@ -109,7 +109,7 @@ void traffic_lines(std::string& out, const Options& options, const Summary& summ
   const auto rate = [&](uint64_t bytes) {
     return quantity_text(static_cast<double>(bytes) * 8 / std::max(summary.seconds, 1e-9), "bit/s");
   };
-  if (options.publishers > 0) {
+  if (options.publishers > 0 && options.mode != Mode::connect) {
     fmt::format_to(line, "publishers         {} of {} held, {} sent ({}), {} messages\n",
                    summary.publishers_held, summary.publishers_wanted,
                    quantity_text(static_cast<double>(tally.bytes_sent), "B"),

@@ -89,10 +89,13 @@ class Progress {
   uint64_t received_ = 0;
 };
 
-/// Not one stream has started, and none will.
+/// Not one stream has started, and none will: nobody is there, or all were turned away.
 bool hopeless(Generator& generator) {
   const Tally& tally = generator.tally();
   if (tally.connections_opened > 0 || tally.connections_failed == 0) return false;
+  const size_t wanted = generator.publishers().size() + generator.players().size();
+  const bool nobody_there = generator.first_failure().starts_with("connection ");
+  if (!nobody_there && tally.connections_failed < wanted) return false;
   const auto at_work = [](const auto& peer) { return peer.link.state() != LinkState::idle; };
   return std::ranges::none_of(generator.publishers(), at_work) &&
          std::ranges::none_of(generator.players(), at_work);

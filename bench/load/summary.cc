@@ -90,6 +90,10 @@ Summary summarise(const Options& options, Generator& generator, const Readings& 
   summary.publishers_wanted = options.publishers;
   summary.players_wanted = options.players;
   count_streams(summary, options, generator);
+  if (options.mode == Mode::connect) {
+    summary.publishers_wanted = options.count;
+    summary.publishers_held = static_cast<uint32_t>(tally.connections_opened);
+  }
   summary.connections_per_second =
       ratio(static_cast<double>(tally.connections_opened), summary.seconds).value_or(0);
   summary.generator_cpu_s = readings.generator_cpu_s;

@@ -1,6 +1,7 @@
 #include "bench/load/synthetic_gop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "bench/load/stamp.h"
 #include "penstock/amf/amf0.h"
@@ -150,7 +151,9 @@ std::vector<LoopInput> synthetic_body(const SyntheticMedia& media) {
   }
   for (uint32_t i = 0; i < sounds; ++i)
     add(audio, i, sounds, stamp_at_audio, audio_message(audio_bytes / sounds, prng));
-  std::ranges::stable_sort(body, {}, &LoopInput::due_us);
+  std::ranges::sort(body, {}, [](const LoopInput& message) {
+    return std::pair(message.due_us, message.message_type == audio);
+  });
   return body;
 }
 
