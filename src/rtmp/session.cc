@@ -148,15 +148,15 @@ void Session::State::acknowledge() {
 std::optional<Fault> Session::State::due_fault() const {
   if (handshake) return Fault::handshake_timeout;
   if (!connected) return Fault::connect_timeout;
-  bool used = false;
-  for (const MessageStream& stream : streams) {
-    if (stream.role == Role::publishing) {
-      return media_seen ? Fault::silent_publisher : Fault::first_media_timeout;
-    }
-    // A verdict is the owner's to hurry, and a player may listen as long as it likes.
-    if (stream.role == Role::publish_asked || stream.plays()) used = true;
+  const MessageStream* publish = find_publish();
+  if (publish != nullptr && publish->role == Role::publishing) {
+    return media_seen ? Fault::silent_publisher : Fault::first_media_timeout;
   }
-  if (used) return std::nullopt;
+  // A verdict is the owner's to hurry, and a player may listen as long as it likes. Asked for each
+  // send to a player: no line of memory is read beyond the stream that it plays, mostly the first.
+  for (const MessageStream& stream : streams) {
+    if (stream.role == Role::publish_asked || stream.plays()) return std::nullopt;
+  }
   return Fault::publish_timeout;
 }
 
@@ -188,6 +188,9 @@ MessageStream* Session::State::find_stream(uint32_t message_stream_id) {
 }
 
 MessageStream* Session::State::find_publish() { return find_stream(publish_id); }
+const MessageStream* Session::State::find_publish() const {
+  return const_cast<State*>(this)->find_publish();
+}
 
 MessageStream* Session::State::only_stream() {
   MessageStream* only = nullptr;

@@ -113,6 +113,7 @@ struct Session::State {
   // ---- message streams ----
   MessageStream* find_stream(uint32_t message_stream_id);
   MessageStream* find_publish();
+  [[nodiscard]] const MessageStream* find_publish() const;
   /// The one that a command without a valid id can only mean.
   MessageStream* only_stream();
   /// Faults: message_streams_exceeded.
