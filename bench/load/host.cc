@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -85,6 +86,14 @@ std::optional<std::string> check_local_ports(uint32_t connections) {
       "{} connections need as many local ports, and there are {}; widen the range with `sysctl -w "
       "net.ipv4.ip_local_port_range=\"1024 65535\"`",
       connections, last - first + 1);
+}
+
+std::optional<std::string> check_processes(std::span<const uint32_t> pids) {
+  for (const uint32_t pid : pids) {
+    if (!std::filesystem::exists(fmt::format("/proc/{}/task", pid)))
+      return fmt::format("--server-pid {}: there is no such process", pid);
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> pin_to_core(uint32_t core) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,8 @@ namespace penstock::load {
 
 /// Local ports towards one server.
 [[nodiscard]] std::optional<std::string> check_local_ports(uint32_t connections);
+
+[[nodiscard]] std::optional<std::string> check_processes(std::span<const uint32_t> pids);
 
 [[nodiscard]] std::optional<std::string> pin_to_core(uint32_t core);
 

@@ -55,6 +55,7 @@ std::optional<std::string> prepare_host(const Options& options) {
   if (auto problem = allow_connections(connections)) return problem;
   if (auto problem = check_local_ports(connections)) return problem;
   if (auto problem = check_congestion_control(options.congestion)) return problem;
+  if (auto problem = check_processes(options.server_pids)) return problem;
   // Timers to the microsecond: the default slack of 50 us would be in every message's lag.
   prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);
   return options.core ? pin_to_core(*options.core) : std::nullopt;
@@ -77,6 +78,18 @@ engine::UringOptions engine_options_for(const Options& options) {
   return wanted;
 }
 
+/// On stderr, so that it is read whatever form the report has.
+void warn_of_lag(const Tally& tally) {
+  // Half a frame of 30: up to there nobody would take it for another pattern.
+  constexpr double lag_ms_fine = 16;
+  const double lag_ms = static_cast<double>(tally.schedule_lag.at_share_ns(0.99)) / 1e6;
+  if (lag_ms <= lag_ms_fine) return;
+  std::fprintf(stderr,
+               "penstock-load: messages went out late (p99 %.0f ms): this core, other work on it, "
+               "or the server's receive window is the limit\n",
+               lag_ms);
+}
+
 int run(Options options) {
   const auto endpoint = resolve(options.server);
   if (!endpoint) return complain(endpoint.error(), usage);
@@ -93,6 +106,7 @@ int run(Options options) {
   if (!outcome.failure.empty()) return complain(outcome.failure, could_not_run);
 
   const Tally& tally = outcome.generator->tally();
+  warn_of_lag(tally);
   print(options.json ? json_report(options, outcome.summary, tally)
                      : text_report(options, outcome.summary, tally));
   if (!write_percentiles(options, tally))

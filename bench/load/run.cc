@@ -34,7 +34,7 @@ class Progress {
     const Tally& tally = generator.tally();
     const double seconds = static_cast<double>(now.since(shown_at_)) / 1e9;
     const auto rate = [&](uint64_t bytes, uint64_t& before) {
-      const uint64_t more = bytes - std::min(bytes, before);
+      const uint64_t more = bytes < before ? bytes : bytes - before;  // the window counts anew
       before = bytes;
       return quantity_text(shown_ ? static_cast<double>(more) * 8 / seconds : 0, "bit/s");
     };

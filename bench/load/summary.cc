@@ -38,8 +38,9 @@ Summary::Server server_summary(const Readings& readings, const Options& options,
                                const Tally& tally) {
   Summary::Server server;
   server.pids = readings.server_ended.pids;
-  server.cpu_s =
-      static_cast<double>(readings.server_ended.cpu_ns - readings.server_began.cpu_ns) / 1e9;
+  // Threads that ended take their time with them, a server that died all of it.
+  const uint64_t before_ns = std::min(readings.server_began.cpu_ns, readings.server_ended.cpu_ns);
+  server.cpu_s = static_cast<double>(readings.server_ended.cpu_ns - before_ns) / 1e9;
   server.resident_bytes_before = readings.server_before.resident_bytes;
   server.resident_bytes = readings.server_ended.resident_bytes;
   server.cpu_s_per_gb_in = ratio(server.cpu_s, static_cast<double>(tally.bytes_sent) / 1e9);
