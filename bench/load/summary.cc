@@ -98,7 +98,9 @@ Summary summarise(const Options& options, Generator& generator, const Readings& 
   summary.connections_per_second =
       ratio(static_cast<double>(tally.connections_opened), summary.seconds).value_or(0);
   summary.generator_cpu_s = readings.generator_cpu_s;
-  if (!options.server_pids.empty()) summary.server = server_summary(readings, options, tally);
+  // Of a server that has died there is nothing left to read.
+  if (!readings.server_ended.pids.empty())
+    summary.server = server_summary(readings, options, tally);
   return summary;
 }
 

@@ -28,6 +28,12 @@ def load_json(port, *arguments, code=0):
     return json.loads(out)
 
 
+def report_of(run):
+    """Its log has both streams: on a busy machine a warning stands before the object."""
+    text = run.output()
+    return json.loads(text[text.index("{"):])
+
+
 SHORT = ("--ramp-s", 0.2, "--warmup-s", 0.5, "--duration-s", 2)
 
 
@@ -76,6 +82,34 @@ def test_refused_publish_is_named(make_penstock):
     strict = make_penstock(publish="keys", keys=["live/other"]).start()
     code, _, err = load(strict.rtmp_port, "publish", "--publishers", 2)
     assert code == 3 and "NetStream.Publish" in err
+
+
+def test_players_of_another_generator_measure_too(penstock, studio):
+    studio.start([PROGRAMS / "penstock-load", "publish", "--server", f"127.0.0.1:{penstock.rtmp_port}", "--publishers", 2,
+                  "--name", "elsewhere", "--ramp-s", 0, "--duration-s", 60], "publish")
+    penstock.wait_live("live/elsewhere-1")
+    report = load_json(penstock.rtmp_port, "play", "--players", 4, "--streams", 2, "--name", "elsewhere", *SHORT,
+                       "--expect", "gaps=0", "--expect", "streams_without_gap=2")
+    assert report["latency_ms"]["count"] > 0 and report["publishers"]["wanted"] == 0
+
+
+def test_a_server_that_dies_is_reported(make_penstock, studio):
+    mortal = make_penstock().start()
+    run = studio.start([PROGRAMS / "penstock-load", "mixed", "--server", f"127.0.0.1:{mortal.rtmp_port}", "--publishers", 2,
+                        "--players", 2, "--ramp-s", 0, "--warmup-s", 0.2, "--duration-s", 4, "--json", "--server-pid",
+                        mortal.dataplane.pid, "--expect", "publishers_held=2"], "load")
+    mortal.wait_live("live/load-1")
+    time.sleep(1.5)
+    mortal.kill_dataplane()
+    assert run.wait(20) == 1
+    report = report_of(run)
+    assert report["publishers"]["held"] == 0 and report["connections"]["closed_by_server"] == 4
+    assert report["server_usage"] is None
+
+
+def test_a_pid_that_is_not_there_is_named(penstock):
+    code, _, err = load(penstock.rtmp_port, "mixed", "--server-pid", 4_000_000_000)
+    assert code == 3 and "4000000000" in err
 
 
 def test_wrong_usage_exits_with_2():
@@ -127,7 +161,7 @@ def test_ctrl_c_ends_early_and_still_reports(penstock, studio):
     penstock.wait_live("live/stopped-1")
     time.sleep(1.5)
     assert run.end(signal.SIGINT) == 0
-    report = json.loads(run.output())
+    report = report_of(run)
     assert report["seconds"] < 30 and report["messages_received"] > 0
 
 
@@ -142,7 +176,7 @@ def test_slow_players_are_skipped_and_hurt_nobody(make_penstock, studio):
     slow = load_json(small.rtmp_port, "slow", "--players", 2, "--read-bitrate", "2M", "--ramp-s", 0.1, "--warmup-s", 0,
                      "--duration-s", 9)
     assert fast.wait(60) == 0, fast.output()
-    assert json.loads(fast.output())["gaps"] == 0
+    assert report_of(fast)["gaps"] == 0
     assert small.counters()["frames_skipped"] > 0
     # What a reader of 2 Mbit/s gets in 9 s, and what one receive may bring beyond that.
     assert slow["bytes_received"] < 2 * (9 * 250_000 + 500_000)
