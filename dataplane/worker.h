@@ -112,6 +112,7 @@ class Worker {
   void on(Connection& connection, const rtmp::ReceiveChanged& event);
   void on(Connection& connection, const rtmp::Tolerated& event);
   void ask(Connection& connection, Ask ask, std::string_view query);
+  [[nodiscard]] bool allowed_by_own_policy(const Ask& ask) const;
   void decide_by_own_policy(Connection& connection, uint64_t request_id);
   void verdict(Connection& connection, uint64_t request_id, bool allowed, std::string_view text);
   void claim_answered(Connection& connection, const Ask& asked, const Mail& answer);

@@ -74,16 +74,21 @@ void Worker::on(Connection& connection, const rtmp::PlayAsked& event) {
 void Worker::ask(Connection& connection, Ask made, std::string_view query) {
   made.request_id = next_request_++;
   made.decide_at = now_.after_ms(tunable(Tunable::verdict_ms));
-  control::VerdictRequest request;
-  request.request_id = made.request_id;
-  request.connection_id = connection.connection_id;
-  request.publish = made.publish ? 1 : 0;
-  request.name.set(made.name);
-  request.peer = connection.peer_text;
-  request.query.set(query);
   const uint64_t request_id = made.request_id;
+  const bool known = allowed_by_own_policy(made);
   connection.asks.push_back(std::move(made));
   ++asks_open_;
+  // What the policy here allows, the control plane would allow from the same list, a round trip
+  // later. It may know a newer list: so what is not allowed here is asked.
+  if (known) return verdict(connection, request_id, true, {});
+  const Ask& asked = connection.asks.back();
+  control::VerdictRequest request;
+  request.request_id = request_id;
+  request.connection_id = connection.connection_id;
+  request.publish = asked.publish ? 1 : 0;
+  request.name.set(asked.name);
+  request.peer = connection.peer_text;
+  request.query.set(query);
   const Instant beat{parts_.region.header().control_heartbeat_ns.get()};
   const bool control_alive = now_.since(beat) < control_fresh_ns;
   if (!control_alive || !area_.verdicts.push(request)) decide_by_own_policy(connection, request_id);
@@ -94,9 +99,12 @@ void Worker::ask(Connection& connection, Ask made, std::string_view query) {
 void Worker::decide_by_own_policy(Connection& connection, uint64_t request_id) {
   const Ask* open = find_ask(connection, request_id);
   if (open == nullptr) return;
-  const bool allowed = !open->publish || wanted_.admission == control::AdmissionMode::open ||
-                       keys_.contains(open->name);
-  verdict(connection, request_id, allowed, "stream key not valid");
+  verdict(connection, request_id, allowed_by_own_policy(*open), "stream key not valid");
+}
+
+bool Worker::allowed_by_own_policy(const Ask& ask) const {
+  return !ask.publish || wanted_.admission == control::AdmissionMode::open ||
+         keys_.contains(ask.name);
 }
 
 void Worker::verdict(Connection& connection, uint64_t request_id, bool allowed,

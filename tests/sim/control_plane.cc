@@ -7,9 +7,13 @@ using control::CommandKind;
 
 void SimControl::write_state(const control::TunableValues& values) {
   values_ = values;
+  // With a list of keys that names nobody every publish is asked; without, none is.
+  const bool opinion = mode_ != ControlMode::answers && mode_ != ControlMode::absent;
+  if (opinion && prng_.chance(500)) admission_ = control::AdmissionMode::keys;
   control::WantedState state;
   state.epoch = ++epoch_;
   state.tunables = values;
+  state.admission = admission_;
   state.keys_hash = control::fnv1a({});
   region_.wanted().state.write(state);
 }
@@ -87,6 +91,7 @@ void SimControl::meddle(uint32_t worker, Instant now) {
       control::WantedState state;
       state.epoch = ++epoch_;
       state.tunables = values;
+      state.admission = admission_;
       state.keys_hash = control::fnv1a({});
       region_.wanted().state.write(state);
       return;

@@ -44,6 +44,7 @@ class SimControl {
   Instant dies_at_;
   std::deque<Answer> answers_;
   control::TunableValues values_{};
+  control::AdmissionMode admission_ = control::AdmissionMode::open;
   uint64_t epoch_ = 0;
 };
 
