@@ -62,6 +62,8 @@ def parse_arguments(arguments):
                         help="another RTMP server, in the foreground, with {port} in its command; may be given again")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured (3)")
     parser.add_argument("--seconds", type=float, metavar="S", help="window of each measurement (8)")
+    parser.add_argument("--quiet-s", type=float, default=0.0, metavar="S",
+                        help="before each run, wait so long at most until nobody else uses the two cores (0)")
     parser.add_argument("--server-core", type=int, default=0, metavar="N", help="(0)")
     parser.add_argument("--generator-core", type=int, default=1, metavar="N", help="(1)")
     parser.add_argument("--build", type=pathlib.Path, default=machine.ROOT / "build" / "release", metavar="DIR",
@@ -157,6 +159,7 @@ def run_all(options, setup, runs, results):
         left = int(sum(planned[index:]) * pace)
         started = time.monotonic()
         try:
+            measure.wait_until_quiet((setup.server_core, setup.generator_core), options.quiet_s)
             run = measure.measure(setup, server, scenario)
             failed += run["value"] is None
             outcome = f"{table.number(run['value'])} {scenarios.UNITS[scenario.metric]}"

@@ -58,6 +58,17 @@ def core_busy_s(core):
     return 0.0
 
 
+def wait_until_quiet(cores, seconds_max):
+    """Until others leave the cores alone for a second, or the time is up."""
+    deadline = time.monotonic() + seconds_max
+    while time.monotonic() < deadline:
+        before, began = [core_busy_s(core) for core in cores], time.monotonic()
+        time.sleep(1)
+        passed = time.monotonic() - began
+        if all((core_busy_s(core) - busy) / passed < STRANGERS_MAX for core, busy in zip(cores, before)):
+            return
+
+
 def cpu_by_process(server):
     return {name: cpu_ns(pid) for name, pid in server.pids().items()}
 
@@ -94,7 +105,7 @@ def last_words(done):
 
 def measure(setup, server, scenario):
     """One value with all that is known about how it came about, ready for JSON."""
-    reports, commands, shares, rests, strangers = [], [], {}, [], 0.0
+    reports, commands, shares, rests, said, strangers = [], [], {}, [], [], 0.0
     for load in scenario.loads:
         with tempfile.TemporaryDirectory(prefix="penstock-compare-") as folder:
             server.start(scenario, folder, setup.next_port(), setup.server_cores(scenario))
@@ -109,6 +120,7 @@ def measure(setup, server, scenario):
                     shares[name] = shares.get(name, 0) + ns
             finally:
                 server.stop()
+            said.append(server.said())
         commands.append(" ".join(command))
         reports.append(report)
     total = sum(shares.values())
@@ -117,7 +129,7 @@ def measure(setup, server, scenario):
         notes.append(f"{rests[-1]:.2%} of a core with nobody connected")
     return {"value": value_of(scenario.metric, scenario.loads, reports, rests[-1]),
             "shares": {name: used / total if total else 0.0 for name, used in shares.items()},
-            "notes": notes, "commands": commands, "reports": reports}
+            "notes": notes, "commands": commands, "said": said, "reports": reports}
 
 
 def cpu_at_rest(server, seconds):

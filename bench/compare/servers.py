@@ -82,6 +82,10 @@ class Server:
         text = (self.folder / f"{name}.log").read_text(errors="replace").strip()
         return " ".join(text[-400:].split()) or "it wrote nothing"
 
+    def said(self):
+        """The end of what each of its processes wrote, where it wrote something."""
+        return {name: self.last_words(name) for name in self.children if (self.folder / f"{name}.log").stat().st_size}
+
     def wait_until(self, condition, what):
         deadline = time.monotonic() + START_SECONDS_MAX
         while not condition():
