@@ -226,7 +226,8 @@ def nginx(tmp_path, studio):
         f"rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}\n")
     run = studio.start([NGINX, "-p", tmp_path, "-c", tmp_path / "nginx.conf"], "nginx")
     wait_for(lambda: load(port, "connect", "--count", 1)[0] == 0, what="nginx answers")
-    return port, run.pid
+    yield port, run.pid
+    run.end()  # kindly: a master that is killed leaves its worker behind
 
 
 def test_another_server_is_loaded_just_so(nginx):
