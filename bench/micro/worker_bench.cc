@@ -37,9 +37,9 @@ void fan_out(benchmark::State& state) {
   const auto frames = static_cast<size_t>(state.range(1));
   const auto connections_max = static_cast<uint32_t>(subscribers + 8);
   WorkerRig rig({.connections_max = connections_max});
-  const ConnectionId publisher = rig.publish(0, "cam", encoder_chunk_bytes);
+  const ConnectionId publisher = rig.publish(0, "cam0", encoder_chunk_bytes);
   const EncoderBytes encoder(2'000'000, encoder_chunk_bytes);
-  for (uint64_t i = 0; i < subscribers; ++i) rig.play(0, "cam");
+  rig.play(0, subscribers, 1);
   rig.engine().arrive(publisher, encoder.start());
   rig.settle();
   size_t at = 0;
@@ -78,7 +78,7 @@ void idle_second(benchmark::State& state) {
   const int64_t heap_before = heap_count().bytes;
   WorkerRig rig({.workers = workers, .connections_max = connections + 8, .streams_max = 256});
   const int64_t heap_empty = heap_count().bytes;
-  for (uint32_t i = 0; i < connections; ++i) rig.play(0, "cam" + std::to_string(i % 100));
+  rig.play(0, connections, 100);
   const int64_t heap_full = heap_count().bytes;
   count_heap_bytes(false);
   double ticks = 0;
@@ -139,7 +139,7 @@ void active_tick(benchmark::State& state) {
   state.counters["bytes_per_publisher"] =
       static_cast<double>(heap_count().bytes - heap_before) / static_cast<double>(publishers);
   count_heap_bytes(false);
-  for (size_t i = 0; watched && i < publishers; ++i) rig.play(0, "cam" + std::to_string(i));
+  if (watched) rig.play(0, publishers, publishers);
   rig.settle();
   double due = 0;
   size_t next = 0;

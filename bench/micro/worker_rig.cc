@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "penstock/base/assert.h"
 
 namespace penstock::bench {
@@ -11,6 +13,9 @@ using control::Tunable;
 
 // Bounds of loops that wait for workers to come to rest: a play takes 5 turns.
 constexpr int turns_max = 1000;
+
+// Peers that connect at once: a tick takes 512 sends.
+constexpr size_t crowd_max = 400;
 
 void* map_zeroed(uint64_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
@@ -98,31 +103,50 @@ void RigPeer::listen() {
   }
 }
 
-engine::ConnectionId WorkerRig::begin(uint32_t worker, const rtmp::InitiatorSettings& settings) {
+std::vector<engine::ConnectionId> WorkerRig::begin(
+    uint32_t worker, const std::vector<rtmp::InitiatorSettings>& settings) {
   NullEngine& engine = *engines_[worker];
   engine.set_recording(true);
-  RigPeer peer(engine, settings, 1);
-  for (int turns = 0; !peer.started(); ++turns) {
+  std::vector<std::unique_ptr<RigPeer>> peers;
+  for (const auto& one : settings) peers.push_back(std::make_unique<RigPeer>(engine, one, 1));
+  const auto all_started = [&] {
+    return std::ranges::all_of(peers, [](const auto& peer) { return peer->started(); });
+  };
+  for (int turns = 0; !all_started(); ++turns) {
     PENSTOCK_ASSERT(turns < turns_max);
-    peer.speak();
+    for (auto& peer : peers) peer->speak();
     turn_all();
-    peer.listen();
+    for (auto& peer : peers) peer->listen();
   }
   settle();
-  static_cast<void>(engine.take_sent(peer.id()));
+  std::vector<engine::ConnectionId> ids;
+  for (auto& peer : peers) {
+    ids.push_back(peer->id());
+    static_cast<void>(engine.take_sent(peer->id()));
+  }
   engine.set_recording(false);
   drain_logs();
-  return peer.id();
+  return ids;
 }
 
 engine::ConnectionId WorkerRig::publish(uint32_t worker, const std::string& name,
                                         uint32_t chunk_bytes) {
   return begin(
-      worker, {.app = "live", .name = name, .tc_url = "rtmp://h/live", .chunk_bytes = chunk_bytes});
+      worker,
+      {{.app = "live", .name = name, .tc_url = "rtmp://h/live", .chunk_bytes = chunk_bytes}})[0];
 }
 
-engine::ConnectionId WorkerRig::play(uint32_t worker, const std::string& name) {
-  return begin(worker, {.publish = false, .app = "live", .name = name, .tc_url = "rtmp://h/live"});
+void WorkerRig::play(uint32_t worker, size_t players, size_t names) {
+  std::vector<rtmp::InitiatorSettings> crowd;
+  for (size_t i = 0; i < players; ++i) {
+    crowd.push_back({.publish = false,
+                     .app = "live",
+                     .name = "cam" + std::to_string(i % names),
+                     .tc_url = "rtmp://h/live"});
+    if (crowd.size() < crowd_max && i + 1 < players) continue;
+    begin(worker, crowd);
+    crowd.clear();
+  }
 }
 
 void WorkerRig::drain_logs() {

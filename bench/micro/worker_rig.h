@@ -47,11 +47,15 @@ class WorkerRig {
 
   /// Connects and publishes or plays live/NAME on `worker`; returns when that is allowed.
   engine::ConnectionId publish(uint32_t worker, const std::string& name, uint32_t chunk_bytes);
-  engine::ConnectionId play(uint32_t worker, const std::string& name);
+  /// So many players, player i of live/cam(i % names); they come in crowds, so that 10,000 of them
+  /// are there soon.
+  void play(uint32_t worker, size_t players, size_t names);
   void drain_logs();
 
  private:
-  engine::ConnectionId begin(uint32_t worker, const rtmp::InitiatorSettings& settings);
+  /// Until all of them publish or play.
+  std::vector<engine::ConnectionId> begin(uint32_t worker,
+                                          const std::vector<rtmp::InitiatorSettings>& settings);
 
   RigOptions options_;
   uint64_t region_bytes_ = 0;
