@@ -112,6 +112,7 @@ class Mesh {
  public:
   explicit Mesh(uint32_t workers)
       : workers_(workers), sizes_(ring_sizes(workers)), doorbells_(workers), connections_(workers) {
+    static_assert(workers_max <= Doorbell::ringers_max);
     PENSTOCK_ASSERT(workers >= 1 && workers <= workers_max);
     for (uint32_t i = 0; i < workers * workers; ++i)
       links_.push_back(std::make_unique<Link>(sizes_));

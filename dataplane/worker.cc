@@ -79,8 +79,7 @@ void Worker::tick(Instant now) {
   take_commands();
   take_returns();
   flush_deferred();
-  take_mail();
-  take_leases();
+  take_rings();
   take_events();
   expire_timers();
   flush();
@@ -90,7 +89,7 @@ void Worker::tick(Instant now) {
   while (rung_ != 0) {
     const auto other = static_cast<WorkerId>(std::countr_zero(rung_));
     rung_ &= rung_ - 1;
-    if (mesh_.doorbell(other).should_wake()) parts_.engines[other]->wake();
+    if (mesh_.doorbell(other).ring(parts_.id)) parts_.engines[other]->wake();
   }
 }
 

@@ -159,10 +159,11 @@ class Worker {
   void send_mail(WorkerId to, const Mail& mail);
   void flush_deferred();
   void take_returns();
-  void take_mail();
+  void take_rings();
+  bool take_mail(WorkerId other);
   void take_mail(const Mail& mail);
   void take_route(const Mail& mail);
-  void take_leases();
+  bool take_leases(WorkerId other);
   void take_lease(WorkerId from, const Lease& lease);
   bool lease(WorkerId to, Lease lease);
   void note(WorkerId to, const Lease& note);
@@ -241,7 +242,11 @@ class Worker {
   std::array<std::deque<Mail>, workers_max> deferred_mail_;
   std::array<std::deque<Lease>, workers_max> deferred_notes_;
   std::array<uint32_t, workers_max> leases_out_{};
-  uint64_t rung_ = 0;  // workers that something was put into a ring for in this tick
+  // A bit per worker.
+  uint64_t rung_ = 0;      // something was put into a ring for it in this tick
+  uint64_t to_visit_ = 0;  // it rang, and its rings to us are not known to be empty
+  uint64_t deferred_ = 0;  // has deferred mail or notes
+  uint64_t lent_to_ = 0;   // has leases_out_
 
   uint64_t next_stream_ = 1;
   uint64_t next_token_ = 1;

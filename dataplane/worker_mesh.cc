@@ -23,13 +23,10 @@ WorkerId Worker::home_of(std::string_view name) const {
 
 void Worker::ring(WorkerId to) { rung_ |= uint64_t{1} << to; }
 
+/// Nothing to take and nothing to hand over. After Doorbell::prepare_sleep(), so that who puts
+/// something into a ring from here on wakes us.
 bool Worker::rings_empty() const {
-  for (WorkerId other = 0; other < worker_count_; ++other) {
-    const Link& in = mesh_.link(other, parts_.id);
-    if (!in.mail.empty() || !in.leases.empty()) return false;
-    if (!deferred_mail_[other].empty() || !deferred_notes_[other].empty()) return false;
-  }
-  return true;
+  return to_visit_ == 0 && deferred_ == 0 && !mesh_.doorbell(parts_.id).anybody_rang();
 }
 
 /// To itself too: a worker that is the home of its own stream's name goes the same way as any
@@ -39,10 +36,12 @@ void Worker::send_mail(WorkerId to, const Mail& mail) {
   if (deferred_mail_[to].empty() && mesh_.link(parts_.id, to).mail.push(mail)) return;
   count(Counter::mail_deferred);
   deferred_mail_[to].push_back(mail);
+  deferred_ |= uint64_t{1} << to;
 }
 
 void Worker::flush_deferred() {
-  for (WorkerId other = 0; other < worker_count_; ++other) {
+  for (uint64_t left = deferred_; left != 0; left &= left - 1) {
+    const auto other = static_cast<WorkerId>(std::countr_zero(left));
     Link& out = mesh_.link(parts_.id, other);
     auto& mail = deferred_mail_[other];
     while (!mail.empty() && out.mail.push(mail.front())) {
@@ -56,19 +55,22 @@ void Worker::flush_deferred() {
       if (notes.front().frame != nullptr) frames_.release(notes.front().frame);
       notes.pop_front();
     }
+    if (mail.empty() && notes.empty()) deferred_ &= ~(uint64_t{1} << other);
   }
 }
 
 void Worker::take_returns() {
   Frame* returned[64];
   uint64_t out = 0;
-  for (WorkerId other = 0; other < worker_count_; ++other) {
+  for (uint64_t left = lent_to_; left != 0; left &= left - 1) {
+    const auto other = static_cast<WorkerId>(std::countr_zero(left));
     ReturnRing& returns = mesh_.link(parts_.id, other).returns;
     while (const uint32_t count = returns.pop(returned)) {
       for (uint32_t i = 0; i < count; ++i) frames_.release(returned[i]);
       PENSTOCK_ASSERT(leases_out_[other] >= count);
       leases_out_[other] -= count;
     }
+    if (leases_out_[other] == 0) lent_to_ &= ~(uint64_t{1} << other);
     out += leases_out_[other];
   }
   gauge(Counter::leases_out, out);
@@ -80,17 +82,32 @@ uint64_t Worker::leases_out() const {
   return out;
 }
 
-void Worker::take_mail() {
-  Mail batch[16];
-  for (WorkerId other = 0; other < worker_count_; ++other) {
-    MailRing& mail = mesh_.link(other, parts_.id).mail;
-    for (size_t taken = 0; taken < mail_per_tick;) {
-      const uint32_t count = mail.pop(batch);
-      if (count == 0) break;
-      for (uint32_t i = 0; i < count; ++i) take_mail(batch[i]);
-      taken += count;
-    }
+/// Takes what has come, from those workers alone that rang. Both rings of one that is not emptied
+/// are looked at again in the next tick; what one puts in after we looked, it rings for again.
+void Worker::take_rings() {
+  to_visit_ |= mesh_.doorbell(parts_.id).take_rung();
+  const uint64_t visited = to_visit_;
+  for (uint64_t left = visited; left != 0; left &= left - 1) {
+    const auto other = static_cast<WorkerId>(std::countr_zero(left));
+    if (take_mail(other)) to_visit_ &= ~(uint64_t{1} << other);
   }
+  for (uint64_t left = visited; left != 0; left &= left - 1) {
+    const auto other = static_cast<WorkerId>(std::countr_zero(left));
+    if (!take_leases(other)) to_visit_ |= uint64_t{1} << other;
+  }
+}
+
+/// False when the ring may have more.
+bool Worker::take_mail(WorkerId other) {
+  Mail batch[16];
+  MailRing& mail = mesh_.link(other, parts_.id).mail;
+  for (size_t taken = 0; taken < mail_per_tick;) {
+    const uint32_t count = mail.pop(batch);
+    if (count == 0) return true;
+    for (uint32_t i = 0; i < count; ++i) take_mail(batch[i]);
+    taken += count;
+  }
+  return false;
 }
 
 void Worker::take_mail(const Mail& mail) {
@@ -194,6 +211,7 @@ bool Worker::lease(WorkerId to, Lease lease) {
   if (lease.frame != nullptr) {
     FramePool::add_reference(lease.frame);
     ++leases_out_[to];
+    lent_to_ |= uint64_t{1} << to;
     count(Counter::leases_sent);
   }
   ring(to);
@@ -207,6 +225,7 @@ void Worker::note(WorkerId to, const Lease& note) {
   count(Counter::mail_deferred);
   if (note.frame != nullptr) FramePool::add_reference(note.frame);
   deferred_notes_[to].push_back(note);
+  deferred_ |= uint64_t{1} << to;
 }
 
 namespace {
@@ -307,18 +326,17 @@ void Worker::send_past_to(WorkerId to, uint64_t stream_id, uint64_t token) {
             .token = token});
 }
 
-void Worker::take_leases() {
+/// False when the ring may have more.
+bool Worker::take_leases(WorkerId other) {
   Lease batch[64];
-  for (WorkerId other = 0; other < worker_count_; ++other) {
-    if (other == parts_.id) continue;
-    LeaseRing& leases = mesh_.link(other, parts_.id).leases;
-    for (size_t taken = 0; taken < leases_per_tick;) {
-      const uint32_t count = leases.pop(batch);
-      if (count == 0) break;
-      for (uint32_t i = 0; i < count; ++i) take_lease(other, batch[i]);
-      taken += count;
-    }
+  LeaseRing& leases = mesh_.link(other, parts_.id).leases;
+  for (size_t taken = 0; taken < leases_per_tick;) {
+    const uint32_t count = leases.pop(batch);
+    if (count == 0) return true;
+    for (uint32_t i = 0; i < count; ++i) take_lease(other, batch[i]);
+    taken += count;
   }
+  return false;
 }
 
 void Worker::take_lease(WorkerId from, const Lease& lease) {

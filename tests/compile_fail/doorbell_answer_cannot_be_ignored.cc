@@ -4,8 +4,8 @@
 // Who is told to wake and does not leaves a worker asleep.
 void use(penstock::Doorbell& doorbell) {
 #ifdef MISUSE
-  doorbell.should_wake();
+  doorbell.ring(0);
 #else
-  (void)doorbell.should_wake();
+  (void)doorbell.ring(0);
 #endif
 }

@@ -118,36 +118,58 @@ class SpscRing {
   alignas(cache_line_bytes) RingSlots<T, Capacity> slots_{};
 };
 
-/// Tells producers whether the consumer of their rings sleeps, so that they pay for a wake only
-/// then (a wake costs the waker 11-16 us, a flag on an awake target 7 ns).
+/// Between a consumer of up to 64 rings and their producers: tells the consumer which of them to
+/// look at, and the producers whether it sleeps, so that they pay for a wake only then (a wake
+/// costs the waker 11-16 us, a flag on an awake target 7 ns).
 ///
-/// Consumer: prepare_sleep(), look at every ring once more, sleep only if all are empty, then
-/// woke_up(). Producer: push(), then should_wake(); true means: wake the consumer now, and nobody
-/// else needs to.
+/// Producer: push(), then ring() with its number; true means: wake the consumer now, and nobody
+/// else needs to. Consumer: take_rung(), then look at these rings, and keep in mind those it does
+/// not empty; when it has nothing to do: prepare_sleep(), sleep only if anybody_rang() is false,
+/// then woke_up().
 class Doorbell {
  public:
+  static constexpr uint32_t ringers_max = 64;
+
+  /// Once per batch of pushes is enough; what is pushed after it needs another.
+  [[nodiscard]] bool ring(uint32_t ringer) {
+    // seq_cst: the pushes before it are visible to who takes the bit; and of this and the look at
+    // sleeping_ on one side, prepare_sleep() and anybody_rang() on the other, all in one order, at
+    // least one side sees the other
+    rung_.fetch_or(uint64_t{1} << ringer, std::memory_order_seq_cst);
+    // seq_cst: as above
+    if (sleeping_.load(std::memory_order_seq_cst) == 0) return false;
+    // acq_rel: exactly one producer pays for the wake
+    return sleeping_.exchange(0, std::memory_order_acq_rel) == 1;
+  }
+
+  /// A bit per producer that rang since the last time. A push is in its ring before its bit is
+  /// here, so that a bit set after this call is left for the next: a ring may be empty by then, but
+  /// none is forgotten.
+  [[nodiscard]] uint64_t take_rung() {
+    // relaxed: a late look leaves the bit to the next call; anybody_rang() does not miss it
+    if (rung_.load(std::memory_order_relaxed) == 0) return 0;
+    // acquire: pairs with ring(), so that every push before it is found; the producers' exchanges
+    // in between hand the earlier ones on
+    return rung_.exchange(0, std::memory_order_acquire);
+  }
   void prepare_sleep() {
-    // seq_cst: this store and the consumer's look at the rings must not change places, or a push in
-    // between is missed
+    // seq_cst: before anybody_rang() in the one order that ring() is in, or a ring in between is
+    // missed
     sleeping_.store(1, std::memory_order_seq_cst);
-    std::atomic_thread_fence(
-        std::memory_order_seq_cst);  // the same, for the relaxed parts of empty()
+  }
+  [[nodiscard]] bool anybody_rang() const {
+    // seq_cst: as in prepare_sleep
+    return rung_.load(std::memory_order_seq_cst) != 0;
   }
   void woke_up() {
-    sleeping_.store(
-        0, std::memory_order_relaxed);  // relaxed: a late reader wakes us once in vain, no more
-  }
-  [[nodiscard]] bool should_wake() {
-    std::atomic_thread_fence(
-        std::memory_order_seq_cst);  // the push before it is visible before the flag is read
-    if (sleeping_.load(std::memory_order_relaxed) == 0)
-      return false;  // relaxed: the fence above orders it
-    return sleeping_.exchange(0, std::memory_order_acq_rel) ==
-           1;  // acq_rel: exactly one producer pays for the wake
+    // relaxed: a late reader wakes us once in vain, no more
+    sleeping_.store(0, std::memory_order_relaxed);
   }
 
  private:
-  alignas(cache_line_bytes) std::atomic<uint32_t> sleeping_{0};
+  // One line for both: who rings needs both.
+  alignas(cache_line_bytes) std::atomic<uint64_t> rung_{0};
+  std::atomic<uint32_t> sleeping_{0};
 };
 
 /// Asks a loop on another thread, or behind a signal handler, to end.
