@@ -153,17 +153,23 @@ Frame* FrameLog::begin(FramePool& pool, const rtmp::WireHeader& header, uint32_t
   return frame;
 }
 
-bool FrameLog::grow(FramePool& pool, Frame* frame, size_t length) {
+size_t FrameLog::room(const Frame& frame) {
   // begin() gave so much, and memory of its own is all there from the start.
-  if (length <= frame_bytes_at_once || frame->block == nullptr) return true;
+  if (frame.length <= frame_bytes_at_once || frame.block == nullptr) return frame.length;
+  // Only a frame above frame_bytes_at_once grows, and it lies alone in its block.
+  const size_t room =
+      frame.block->capacity - static_cast<size_t>(frame.bytes - frame.block->data());
+  return std::min<size_t>(room, frame.length);
+}
+
+bool FrameLog::grow(FramePool& pool, Frame* frame, size_t length) {
+  const size_t before = room(*frame);
+  if (length <= before) return true;
   Block* old = frame->block;
-  const size_t room = old->capacity - static_cast<size_t>(frame->bytes - old->data());
-  if (length <= room) return true;
-  // Only a frame above frame_bytes_at_once grows, and it lies alone in its block. Twice as much
-  // each time: at most half of what is held was not sent by the peer.
-  Block* larger = pool.blocks().take(std::max(length, std::min<size_t>(room * 2, frame->length)));
+  // Twice as much each time: at most half of what is held was not sent by the peer.
+  Block* larger = pool.blocks().take(std::max(length, std::min<size_t>(before * 2, frame->length)));
   if (larger == nullptr) return false;
-  copy_bytes(larger->data(), {frame->bytes, room});
+  copy_bytes(larger->data(), {frame->bytes, before});
   frame->block = larger;
   frame->bytes = larger->data();
   pool.blocks().release(old);

@@ -87,6 +87,8 @@ class FrameLog {
   [[nodiscard]] Frame* begin(FramePool& pool, const rtmp::WireHeader& header, uint32_t chunk_bytes);
   /// Makes room up to `length` wire bytes. False when memory is used up; the frame is as before.
   [[nodiscard]] static bool grow(FramePool& pool, Frame* frame, size_t length);
+  /// Wire bytes that there is room for before grow() is needed.
+  [[nodiscard]] static size_t room(const Frame& frame);
   void clear(FramePool& pool);
 
   // A message of more than a log block takes as much as has arrived, doubled when it grows.

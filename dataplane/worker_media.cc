@@ -51,6 +51,23 @@ rtmp::WireHeader wire_header(const Assembly& assembly) {
   return wire_header(assembly.kind, assembly.timestamp, assembly.message_bytes);
 }
 
+/// Small chunks come by the dozen: once it is known what a message is, and what becomes of it, what
+/// follows its first piece in the input goes straight to its place.
+void take_rest(rtmp::Session& session, uint8_t slot, Assembly& assembly) {
+  if (assembly.frame == nullptr) {
+    assembly.received_bytes += static_cast<uint32_t>(session.skip_rest(slot));
+    return;
+  }
+  // Up to the end of the outgoing chunk: wire_write() puts the next one's header.
+  const uint32_t into_chunk = assembly.received_bytes % chunk_bytes_out;
+  if (into_chunk == 0) return;
+  Frame& frame = *assembly.frame;
+  const size_t at = rtmp::wire_end(wire_header(assembly), chunk_bytes_out, assembly.received_bytes);
+  const size_t room = std::min<size_t>(FrameLog::room(frame) - at, chunk_bytes_out - into_chunk);
+  const size_t taken = session.take_rest(slot, {frame.bytes + at, room});
+  assembly.received_bytes += static_cast<uint32_t>(taken);
+}
+
 }  // namespace
 
 void Worker::media_piece(Stream& stream, const rtmp::MediaPiece& piece) {
@@ -90,6 +107,10 @@ void Worker::media_piece(Stream& stream, const rtmp::MediaPiece& piece) {
         }
       }
     }
+  }
+  if (assembly.received_bytes < assembly.message_bytes) {
+    if (!assembly.decided) return;
+    take_rest(stream.publisher->session, piece.slot, assembly);
   }
   if (assembly.received_bytes == assembly.message_bytes) complete(stream, assembly);
 }

@@ -32,6 +32,56 @@ std::expected<std::optional<Piece>, Fault> ChunkReader::next() {
   return take_piece(run);
 }
 
+/// use(run) is called with each run of payload, in order.
+template <typename Use>
+size_t ChunkReader::use_rest(uint8_t slot, size_t bytes_max, Use use) {
+  if (held_bytes_ > 0 || streams_.empty()) return 0;
+  ChunkStream& stream = streams_[current_];
+  // Without a byte received, next() has yet to tell of this message.
+  if (!stream.unfinished || stream.slot != slot || stream.received == 0) return 0;
+  const bool plain = stream.id < index_.size() && !stream.has_extended;
+  const uint8_t continuation = static_cast<uint8_t>(type3 << 6 | (stream.id & 63));
+  const size_t rest = stream.message_bytes - stream.received;
+  const size_t wanted = std::min(bytes_max, rest);
+  const uint8_t* at = input_.data();
+  const uint8_t* const end = at + input_.size();
+  size_t taken = 0;
+  size_t left = chunk_left_;
+  for (;;) {
+    const size_t count = std::min({left, wanted - taken, static_cast<size_t>(end - at)});
+    use(Bytes(at, count));
+    at += count;
+    taken += count;
+    left -= count;
+    if (left > 0 || taken == wanted || at == end) break;
+    if (!plain || *at != continuation) break;
+    ++at;
+    left = std::min<size_t>(chunk_bytes_, rest - taken);
+  }
+  input_ = {at, end};
+  chunk_left_ = static_cast<uint32_t>(left);
+  stream.received += static_cast<uint32_t>(taken);
+  if (taken == rest) end_message(stream);
+  return taken;
+}
+
+size_t ChunkReader::take_rest(uint8_t slot, MutableBytes room) {
+  uint8_t* to = room.data();
+  return use_rest(slot, room.size(), [&to](Bytes run) {
+    // The size that most of these chunks have; a length that is known costs no call.
+    if (run.size() == chunk_bytes_default) {
+      std::memcpy(to, run.data(), chunk_bytes_default);
+    } else {
+      copy_bytes(to, run);
+    }
+    to += run.size();
+  });
+}
+
+size_t ChunkReader::skip_rest(uint8_t slot) {
+  return use_rest(slot, message_bytes_limit, [](Bytes) {});
+}
+
 std::expected<void, Fault> ChunkReader::set_chunk_size(uint32_t bytes) {
   if (bytes == 0) return std::unexpected(Fault::chunk_size_zero);
   chunk_bytes_ = std::min(bytes, chunk_bytes_max);

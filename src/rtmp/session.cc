@@ -21,6 +21,17 @@ Session::~Session() = default;
 void Session::feed(Bytes input, Instant now) { state_->feed(input, now); }
 std::expected<Event, Fault> Session::next() { return state_->next(); }
 
+size_t Session::take_rest(uint8_t slot, MutableBytes room) {
+  return state_->slot_use[slot] == State::SlotUse::media
+             ? state_->rest_taken(slot, state_->reader.take_rest(slot, room))
+             : 0;
+}
+size_t Session::skip_rest(uint8_t slot) {
+  return state_->slot_use[slot] == State::SlotUse::media
+             ? state_->rest_taken(slot, state_->reader.skip_rest(slot))
+             : 0;
+}
+
 Bytes Session::take_unread() {
   Bytes unread = state_->handshake ? state_->handshake_input : state_->reader.take_unread();
   state_->handshake_input = {};

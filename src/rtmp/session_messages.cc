@@ -145,6 +145,12 @@ MediaPiece Session::State::media_piece(const Piece& piece) {
                     .bytes = piece.bytes};
 }
 
+/// What media_piece() notes of a message that goes on and ends within what was just read.
+size_t Session::State::rest_taken(uint8_t slot, size_t bytes) {
+  if (bytes > 0 && !reader.unfinished(slot)) last_whole_media = now;
+  return bytes;
+}
+
 Session::State::Report Session::State::assemble(uint8_t slot, const Piece& piece) {
   std::vector<uint8_t>& assembly = assemblies[slot];
   assembly.insert(assembly.end(), piece.bytes.begin(), piece.bytes.end());

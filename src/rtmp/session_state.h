@@ -65,6 +65,7 @@ struct Session::State {
   std::expected<void, Fault> count_message();
   std::expected<std::optional<Fault>, Fault> begin_message(const Piece& piece);
   MediaPiece media_piece(const Piece& piece);
+  size_t rest_taken(uint8_t slot, size_t bytes);
   Report assemble(uint8_t slot, const Piece& piece);
   Report aggregate_step();
   Report on_message(uint8_t type, uint32_t message_stream_id, uint32_t timestamp, Bytes body);

@@ -1,5 +1,6 @@
 // A session: whatever a peer sends, no assertion is reached, what it reports and sends does not
-// depend on where the input was cut, and what it sends is a chunk stream.
+// depend on where the input was cut or on whether rests of messages were taken in one go, and what
+// it sends is a chunk stream.
 //
 // Input: a byte that says where the peer begins (0 with the handshake, 1 behind it, 2 as a
 // publisher, 3 as a player) and how it is answered, a byte that seeds the cuts, then what it sends.
@@ -31,8 +32,9 @@ void drop_handshake(rtmp::Outbox& outbox) {
   outbox.append(Bytes(sent).subspan(std::min(sent.size(), 1 + 2 * rtmp::handshake_packet_bytes)));
 }
 
-Outcome talk(uint8_t begin, Bytes stream, Prng* cuts) {
+Outcome talk(uint8_t begin, Bytes stream, Prng* cuts, Prng* rests) {
   test::SessionProbe peer;
+  peer.rests = rests;
   if (begin % 4 == 1) peer.shaken();
   if (begin % 4 == 2) peer.publishing();
   if (begin % 4 == 3) peer.playing();
@@ -59,6 +61,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const Bytes stream = Bytes(data + 2, size - 2).first(std::min(size - 2, input_bytes_max));
   Prng cuts(data[1]);
-  PENSTOCK_ASSERT(talk(data[0], stream, nullptr) == talk(data[0], stream, &cuts));
+  const Outcome expected = talk(data[0], stream, nullptr, nullptr);
+  PENSTOCK_ASSERT(talk(data[0], stream, &cuts, nullptr) == expected);
+  PENSTOCK_ASSERT(talk(data[0], stream, nullptr, &cuts) == expected);
+  PENSTOCK_ASSERT(talk(data[0], stream, &cuts, &cuts) == expected);
   return 0;
 }

@@ -51,6 +51,16 @@ class ChunkReader {
   /// The next piece, or none when the input is used up. After a fault nothing more may be asked.
   std::expected<std::optional<Piece>, Fault> next();
 
+  /// More of the message in `slot`, whose piece next() has returned last: as much of its payload as
+  /// is in the input, has place in `room` and lies in chunks that follow one another with nothing
+  /// between them but type 3 headers of one byte. Returns the bytes taken, which may be 0; next()
+  /// goes on behind them. It saves a piece for every 128 bytes, and never says other than next()
+  /// would.
+  size_t take_rest(uint8_t slot, MutableBytes room);
+  /// The same without the payload.
+  size_t skip_rest(uint8_t slot);
+  [[nodiscard]] bool unfinished(uint8_t slot) const { return (free_slots_ >> slot & 1) == 0; }
+
   /// Hands back the input that is not used yet, as if it had not been fed.
   [[nodiscard]] Bytes take_unread() { return std::exchange(input_, Bytes{}); }
 
@@ -103,6 +113,8 @@ class ChunkReader {
   std::expected<void, Fault> apply(const Header& header, const uint8_t* at);
   std::expected<void, Fault> begin_message(ChunkStream& stream, uint32_t message_bytes);
   void end_message(ChunkStream& stream);
+  template <typename Use>
+  size_t use_rest(uint8_t slot, size_t bytes_max, Use use);
   Bytes take_run();
   Piece take_piece(Bytes run);
 

@@ -147,6 +147,11 @@ class Session {
   /// the first event).
   void feed(Bytes input, Instant now);
   std::expected<Event, Fault> next();
+  /// More of the message whose MediaPiece next() has returned last, straight into `room`, or past
+  /// it. Returns the bytes taken; what they leave comes as pieces. 0 is always possible: only what
+  /// the chunk reader can take in one go is taken, and of an aggregate's messages nothing.
+  size_t take_rest(uint8_t slot, MutableBytes room);
+  size_t skip_rest(uint8_t slot);
   /// Hands back the input that next() has not used yet, as if it had not been fed: an owner that
   /// must wait for a verdict keeps it and feeds it later. Views of it die with what was fed.
   [[nodiscard]] Bytes take_unread();

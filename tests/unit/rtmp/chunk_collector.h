@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "penstock/base/prng.h"
 #include "penstock/rtmp/chunk_reader.h"
 #include "tests/unit/rtmp/naive_chunk_reader.h"
 
@@ -16,10 +17,12 @@ inline void require(bool holds, const char* what) {
 }
 
 /// Feeds runs to a ChunkReader, applies Set Chunk Size and Abort as a session does, puts messages
-/// together by slot, and checks on the way what every piece promises.
+/// together by slot, and checks on the way what every piece promises. With `rests`, what follows a
+/// piece is taken or skipped in one go, as far as the reader does that, into rooms of any size.
 class ChunkCollector {
  public:
-  ChunkCollector(uint32_t message_bytes_max, uint32_t partial_bytes_max) {
+  ChunkCollector(uint32_t message_bytes_max, uint32_t partial_bytes_max, Prng* rests = nullptr)
+      : rests_(rests) {
     reader.set_limits(message_bytes_max, partial_bytes_max);
   }
 
@@ -37,6 +40,7 @@ class ChunkCollector {
   rtmp::ChunkReader reader;
   Decoded decoded;
   size_t copied_bytes = 0;  // of payload that did not lie in the input
+  size_t rest_bytes = 0;    // of payload that did not come as pieces
 
  private:
   bool fail(Fault fault) {
@@ -64,11 +68,36 @@ class ChunkCollector {
     payload.insert(payload.end(), piece.bytes.begin(), piece.bytes.end());
     require(payload.size() <= piece.message_bytes, "no more than the message");
     require(piece.completes() == (payload.size() == piece.message_bytes), "completion is known");
-    if (!piece.completes()) return true;
+    if (rests_ != nullptr) take_rest(piece.slot, piece.message_bytes, payload);
+    require(reader.unfinished(piece.slot) == (payload.size() < piece.message_bytes),
+            "the reader knows what is unfinished");
+    if (payload.size() < piece.message_bytes) return true;
     decoded.messages.push_back({piece.chunk_stream_id, piece.timestamp, piece.message_type,
                                 piece.message_stream_id, payload});
     unfinished.erase(piece.slot);
     return control(decoded.messages.back());
+  }
+
+  void take_rest(uint8_t slot, uint32_t message_bytes, std::vector<uint8_t>& payload) {
+    for (uint8_t other = 0; other < partial_messages_max; ++other) {
+      require(other == slot || reader.skip_rest(other) == 0, "no other message has a rest here");
+    }
+    for (bool all = false; !all;) {
+      all = rests_->chance(500);
+      // A room of its own, so that the memory checker sees a byte too many. Skipping has none.
+      std::vector<uint8_t> room(all ? message_bytes : rests_->below(200));
+      rtmp::ChunkReader skips(reader);
+      const size_t taken = reader.take_rest(slot, room);
+      require(taken <= room.size(), "no more than there is room for");
+      if (all) {
+        require(skips.skip_rest(slot) == taken, "skipping goes as far as taking");
+        // Both have come to the same place: go on with either.
+        if (rests_->chance(500)) reader = std::move(skips);
+      }
+      payload.insert(payload.end(), room.begin(), room.begin() + static_cast<ptrdiff_t>(taken));
+      rest_bytes += taken;
+    }
+    require(payload.size() <= message_bytes, "no more than the message");
   }
 
   bool control(const WholeMessage& message) {
@@ -85,6 +114,7 @@ class ChunkCollector {
     return true;
   }
 
+  Prng* rests_;
   std::map<uint8_t, std::vector<uint8_t>> unfinished;
 };
 

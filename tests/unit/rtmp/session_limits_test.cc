@@ -91,6 +91,31 @@ TEST(SessionDeadlines, a_message_that_trickles_holds_a_name_for_a_minute_at_most
   EXPECT_EQ(expired(peer), Fault::silent_publisher);
 }
 
+TEST(SessionDeadlines, a_message_whose_rest_was_taken_in_one_go_is_whole) {
+  for (const bool skips : {false, true}) {
+    SessionProbe peer;
+    peer.publishing();
+    const test::Octets video = test::chunked(
+        {.chunk_stream_id = 6, .message_type = 9, .message_stream_id = 1}, test::filler(1000, 1));
+    // Parts that come 5 s apart: never silent, and the last one completes the message.
+    for (size_t at = 0; at < 600; at += 40) {
+      peer.feed(Bytes(video).subspan(at, 40));
+      peer.now = peer.now.after_ms(5000);
+    }
+    EXPECT_LE(peer.session.deadline(), peer.now) << "more than a minute without a whole message";
+    peer.session.feed(Bytes(video).subspan(600), peer.now);
+    const auto event = peer.session.next();
+    ASSERT_TRUE(event && std::holds_alternative<MediaPiece>(*event));
+    const auto& piece = std::get<MediaPiece>(*event);
+    const size_t rest = piece.message_bytes - piece.offset - piece.bytes.size();
+    test::Octets room(rest);
+    ASSERT_GT(rest, 0u);
+    EXPECT_EQ(skips ? peer.session.skip_rest(piece.slot) : peer.session.take_rest(piece.slot, room),
+              rest);
+    EXPECT_EQ(peer.session.deadline(), peer.now.after_ns(peer.settings.silent_publisher_ns));
+  }
+}
+
 TEST(SessionDeadlines, media_before_the_verdict_counts_as_first_media) {
   SessionProbe peer;
   peer.connected();

@@ -121,6 +121,42 @@ TEST(SessionMedia, rest_of_a_message_does_not_outlive_its_publish) {
   EXPECT_EQ(peer.media.size(), 1u);
 }
 
+TEST(SessionMedia, rest_is_there_for_media_of_the_publish_alone) {
+  SessionProbe peer;
+  const test::Octets v = test::chunked(
+      {.chunk_stream_id = 6, .message_type = 9, .message_stream_id = 1}, test::filler(300, 2));
+  // An aggregate whose first inner message is a video message of 200 bytes.
+  test::Octets inner(11 + 200 + 4);
+  inner[0] = 9;
+  inner[3] = 200;
+  const test::Octets aggregate = test::chunked(
+      {.chunk_stream_id = 5, .message_type = message_type::aggregate, .message_stream_id = 1},
+      inner);
+  const auto rest_after_next = [&](const test::Octets& wire) {
+    peer.session.feed(wire, peer.now);
+    (void)peer.session.next();
+    size_t rest = 0;
+    test::Octets room(300);
+    for (uint8_t slot = 0; slot < partial_messages_max; ++slot) {
+      rest += peer.session.take_rest(slot, room) + peer.session.skip_rest(slot);
+    }
+    while (!std::holds_alternative<NeedInput>(*peer.session.next())) {
+    }
+    return rest;
+  };
+  EXPECT_EQ(rest_after_next(test::simple_handshake()), 0u);
+  peer.feed(test::filler(1536, 1));
+  peer.command(test::connect_body("live"));
+  EXPECT_EQ(rest_after_next(v), 0u) << "media without a publish";
+  peer.command(command_body("createStream", 2));
+  peer.command(named_command("publish", 3, "cam"), 1);
+  peer.session.answer_publish(1, {}, peer.now);
+  EXPECT_EQ(rest_after_next(v), 172u);
+  EXPECT_EQ(rest_after_next(aggregate), 0u);
+  peer.session.end_publish(1, "enough");
+  EXPECT_EQ(rest_after_next(v), 0u) << "muted";
+}
+
 TEST(SessionMedia, unknown_message_types_are_counted_and_known_idle_ones_ignored) {
   SessionProbe peer;
   peer.publishing();

@@ -172,6 +172,7 @@ class SessionProbe {
   rtmp::Session session;
   size_t run_bytes = SIZE_MAX;
   uint32_t chunk_bytes = 128;            // of the peer
+  Prng* rests = nullptr;                 // takes rests of media in one go, into rooms of any size
   bool pause_at_asked = false;           // stop pulling at PublishAsked
   std::optional<rtmp::Refusal> answers;  // given at once to every question
   std::vector<std::string> events;
@@ -238,6 +239,11 @@ class SessionProbe {
     Octets& part = parts_[e.slot];
     require(part.size() == e.offset, "pieces come in order");
     append(part, e.bytes);
+    if (rests != nullptr && rests->chance(800)) {
+      Octets room(rests->below(2 * (e.message_bytes - part.size()) + 1));
+      room.resize(std::min(room.size(), e.message_bytes - part.size()));
+      append(part, Bytes(room).first(session.take_rest(e.slot, room)));
+    }
     if (part.size() < e.message_bytes) return;
     media.push_back({e.message_stream_id, static_cast<uint8_t>(e.kind), e.timestamp, part});
     parts_.erase(e.slot);
