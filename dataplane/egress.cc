@@ -28,6 +28,7 @@ void Egress::push(Frame* frame) {
   queued_bytes_ += frame->length;
   if (droppable(*frame)) droppable_bytes_ += frame->length;
   if (frame->kind == FrameKind::control) control_bytes_ += frame->length;
+  if (frame->leased != nullptr) ++leased_count_;
 }
 
 uint32_t Egress::flush(engine::Engine& engine, engine::ConnectionId id, Instant now) {
@@ -36,7 +37,7 @@ uint32_t Egress::flush(engine::Engine& engine, engine::ConnectionId id, Instant 
   size_t slice_count = 0;
   uint64_t bytes = 0;
   uint32_t taken = 0;
-  while (taken < count_ && bytes < send_bytes_max) {
+  while (taken < count_ && taken < send_frames_max && bytes < send_bytes_max) {
     const Frame* frame = at(taken);
     const Bytes whole{frame->bytes, frame->length};
     const Bytes rest = taken == 0 ? whole.subspan(front_sent_) : whole;
@@ -77,6 +78,7 @@ void Egress::sent(FramePool& pool, uint32_t bytes, Instant now) {
     rest -= missing;
     front_sent_ = 0;
     if (front->kind == FrameKind::control) control_bytes_ -= front->length;
+    if (front->leased != nullptr) --leased_count_;
     pool.release(front);
     head_ = (head_ + 1) & static_cast<uint32_t>(ring_.size() - 1);
     --count_;
@@ -104,6 +106,7 @@ uint32_t Egress::drop_media(FramePool& pool) {
     }
     queued_bytes_ -= frame->length;
     if (droppable(*frame)) droppable_bytes_ -= frame->length;
+    if (frame->leased != nullptr) --leased_count_;
     pool.release(frame);
   }
   for (uint32_t i = kept; i < before; ++i) at(in_flight_count_ + i - kept) = at(i);
@@ -114,7 +117,7 @@ uint32_t Egress::drop_media(FramePool& pool) {
 void Egress::clear(FramePool& pool) {
   for (uint32_t i = 0; i < count_; ++i) pool.release(at(i));
   ring_.clear();
-  head_ = count_ = in_flight_count_ = front_sent_ = 0;
+  head_ = count_ = in_flight_count_ = leased_count_ = front_sent_ = 0;
   in_flight_bytes_ = queued_bytes_ = droppable_bytes_ = control_bytes_ = 0;
 }
 

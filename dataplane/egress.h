@@ -28,6 +28,8 @@ class Egress {
   [[nodiscard]] uint64_t droppable_bytes() const { return droppable_bytes_; }
   /// Of queued_bytes(), answers of the session: they are never dropped, so their owner bounds them.
   [[nodiscard]] uint64_t control_bytes() const { return control_bytes_; }
+  /// Frames queued and not yet sent that another worker waits to get back.
+  [[nodiscard]] uint32_t leased_frames() const { return leased_count_; }
   [[nodiscard]] bool sending() const { return in_flight_bytes_ > 0; }
   /// When the engine last took bytes, or when the first were given to it after an idle time.
   [[nodiscard]] Instant progress_at() const { return progress_at_; }
@@ -44,6 +46,10 @@ class Egress {
 
   // A send this large takes a 1 Gbit/s port 2 ms; larger ones would let one peer hold the core.
   static constexpr uint32_t send_bytes_max = 256 * 1024;
+  // What the engine holds cannot be dropped, and of small frames (sound of 32 kbit/s: 100 B) 256
+  // KiB are 2600. Half of the leases that one subscriber may hold, where they are fewest
+  // (Mesh::leases_per_subscriber_max): when the rest is dropped, there is room for a keyframe.
+  static constexpr uint32_t send_frames_max = 512;
 
  private:
   [[nodiscard]] Frame*& at(uint32_t index) { return ring_[(head_ + index) & (ring_.size() - 1)]; }
@@ -53,7 +59,8 @@ class Egress {
   uint32_t head_ = 0;
   uint32_t count_ = 0;
   uint32_t in_flight_count_ = 0;  // frames from the front that the engine holds bytes of
-  uint32_t front_sent_ = 0;       // bytes of the front frame already sent
+  uint32_t leased_count_ = 0;
+  uint32_t front_sent_ = 0;  // bytes of the front frame already sent
   uint64_t in_flight_bytes_ = 0;
   uint64_t queued_bytes_ = 0;
   uint64_t droppable_bytes_ = 0;

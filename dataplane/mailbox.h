@@ -55,7 +55,8 @@ enum class MailKind : uint8_t {
   claim_answer,  // on: granted
   route,         // to the owner of stream_id: worker `worker` wants its frames (on) or not (off)
   // to the owner of a stream
-  shed,  // memory of `from` is short: let go of what the most lagging subscriber has queued
+  shed,         // memory of `from` is short: let go of what the most lagging subscriber has queued
+  shed_leases,  // `from` can lend few frames more: the same, of the subscribers of its streams
   join,  // token, a new subscriber of `from`, wants the past of stream_id and then to be live
 };
 
@@ -123,6 +124,16 @@ class Mesh {
   [[nodiscard]] uint32_t workers() const { return workers_; }
   /// Frames of one worker that another may hold.
   [[nodiscard]] uint32_t leases_out_max() const { return sizes_.returns; }
+  /// Of these, what one subscriber may have queued; beyond, it skips to the next keyframe. Bytes do
+  /// not bound their number: 16 MiB of a stream of 200 kbit/s, 73 messages/s of 342 B, are 49,000
+  /// frames, and all that a pair has are 16,384 with 2 workers, 4096 with 64. A quarter: 56 s of
+  /// that stream, or 14 s with 64 workers; and as many as the lease ring has places, so that a past
+  /// which fits there fits here.
+  [[nodiscard]] uint32_t leases_per_subscriber_max() const { return leases_out_max() / 4; }
+  /// From here on the other worker is asked to shed: three who lag at their bound are suffered. The
+  /// quarter that is left lasts 280 ms where 50 streams cross between two of 64 workers, and being
+  /// asked, shedding and giving back takes a tick each.
+  [[nodiscard]] uint32_t leases_shed_at() const { return leases_out_max() / 4 * 3; }
   /// Room in a ring that the past of a joiner leaves to live frames: a quarter.
   [[nodiscard]] uint32_t leases_for_live() const { return sizes_.leases / 4; }
   [[nodiscard]] Link& link(WorkerId from, WorkerId to) const {

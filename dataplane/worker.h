@@ -131,6 +131,7 @@ class Worker {
   void stream_over(Stream& stream);
   void send_past(Stream& stream, Subscription& subscription);
   void deliver(Subscription& subscription, Frame* frame);
+  [[nodiscard]] bool fits(const Egress& egress, const Frame& frame) const;
   void queue(Subscription& subscription, Frame* frame);
   bool push(Subscription& subscription, Frame* frame);
   static void want_keyframe(Subscription& subscription);
@@ -166,6 +167,8 @@ class Worker {
   bool take_leases(WorkerId other);
   void take_lease(WorkerId from, const Lease& lease);
   bool lease(WorkerId to, Lease lease);
+  void ask_to_shed(WorkerId to);
+  void shed_leases(WorkerId lessor);
   void note(WorkerId to, const Lease& note);
   void lease_live(Stream& stream, Frame* frame);
   bool lease_headers(Stream& stream, WorkerId to);
@@ -242,6 +245,7 @@ class Worker {
   std::array<std::deque<Mail>, workers_max> deferred_mail_;
   std::array<std::deque<Lease>, workers_max> deferred_notes_;
   std::array<uint32_t, workers_max> leases_out_{};
+  std::array<Instant, workers_max> shed_asked_at_{};
   // A bit per worker.
   uint64_t rung_ = 0;      // something was put into a ring for it in this tick
   uint64_t to_visit_ = 0;  // it rang, and its rings to us are not known to be empty

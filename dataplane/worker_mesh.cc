@@ -15,6 +15,13 @@ using control::Counter;
 constexpr size_t leases_per_tick = 4096;
 constexpr size_t mail_per_tick = 1024;
 
+// How often another worker is asked to shed: sooner, what it sheds has not come back yet, and a
+// second subscriber would skip for nothing.
+constexpr uint64_t shed_leases_interval_ns = 10 * ns_per_ms;
+
+// Fewer leased frames than this are not worth a skip: a second of a stream.
+constexpr uint32_t leased_backlog_min = 64;
+
 }  // namespace
 
 WorkerId Worker::home_of(std::string_view name) const {
@@ -164,6 +171,9 @@ void Worker::take_mail(const Mail& mail) {
     case MailKind::shed:
       static_cast<void>(shed_backlog());
       return;
+    case MailKind::shed_leases:
+      shed_leases(mail.from);
+      return;
     case MailKind::join:
       send_past_to(mail.from, mail.stream_id, mail.token);
       return;
@@ -206,7 +216,10 @@ void Worker::announce_interest(Stream& stream, bool on) {
 /// Hands one lease over. False when there is no room, or `to` holds as many of our frames as can
 /// come back.
 bool Worker::lease(WorkerId to, Lease lease) {
-  if (lease.frame != nullptr && leases_out_[to] >= mesh_.leases_out_max()) return false;
+  if (lease.frame != nullptr && leases_out_[to] >= mesh_.leases_shed_at()) {
+    ask_to_shed(to);
+    if (leases_out_[to] >= mesh_.leases_out_max()) return false;
+  }
   if (!mesh_.link(parts_.id, to).leases.push(lease)) return false;
   if (lease.frame != nullptr) {
     FramePool::add_reference(lease.frame);
@@ -216,6 +229,35 @@ bool Worker::lease(WorkerId to, Lease lease) {
   }
   ring(to);
   return true;
+}
+
+/// Few may lag far or many a little: when what they hold together comes near to all that can be
+/// lent, every stream to that worker would soon have a gap.
+void Worker::ask_to_shed(WorkerId to) {
+  if (now_.since(shed_asked_at_[to]) < shed_leases_interval_ns) return;
+  shed_asked_at_[to] = now_;
+  Mail mail;
+  mail.kind = MailKind::shed_leases;
+  mail.from = static_cast<uint16_t>(parts_.id);
+  send_mail(to, mail);
+}
+
+/// Of the subscribers of that worker's streams, the one with the most leased frames skips to its
+/// next keyframe. Frames of a stream that has since moved to another worker are not found; they go
+/// as they are sent, or with their subscriber when it stalls.
+void Worker::shed_leases(WorkerId lessor) {
+  Connection* most = nullptr;
+  uint32_t frames = leased_backlog_min;
+  for (const auto& [name, stream] : streams_) {
+    if (stream->owner != lessor) continue;
+    for (const Subscription* subscription : stream->subscribers) {
+      const Egress& egress = subscription->connection->egress;
+      if (egress.leased_frames() <= frames || egress.droppable_bytes() == 0) continue;
+      most = subscription->connection;
+      frames = egress.leased_frames();
+    }
+  }
+  if (most != nullptr) skip_to_keyframe(*most);
 }
 
 /// A note is never lost: it waits for room, and frames wait behind it (that is: are dropped) until

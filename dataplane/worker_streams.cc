@@ -243,16 +243,20 @@ void Worker::deliver(Subscription& subscription, Frame* frame) {
   queue(subscription, frame);
 }
 
+/// Whether a subscriber may lag by this frame too. One larger than the bound passes when nothing
+/// else is queued: the bound is on lag, not on keyframes.
+bool Worker::fits(const Egress& egress, const Frame& frame) const {
+  if (egress.idle()) return true;
+  if (frame.leased != nullptr && egress.leased_frames() >= mesh_.leases_per_subscriber_max())
+    return false;
+  return egress.queued_bytes() + frame.length <= tunable(Tunable::subscriber_queue_bytes);
+}
+
 void Worker::queue(Subscription& subscription, Frame* frame) {
   Connection& connection = *subscription.connection;
-  const Egress& egress = connection.egress;
-  const uint64_t limit = tunable(Tunable::subscriber_queue_bytes);
-  // A frame larger than the bound passes when nothing else is queued: the bound is on lag, not on
-  // keyframes.
-  if (!egress.idle() && egress.queued_bytes() + frame->length > limit) {
+  if (!fits(connection.egress, *frame)) {
     skip_to_keyframe(connection);
-    const bool fits = egress.idle() || egress.queued_bytes() + frame->length <= limit;
-    if (!frame->config && !(frame->key && fits)) {
+    if (!frame->config && !(frame->key && fits(connection.egress, *frame))) {
       ++subscription.frames_skipped;
       ++subscription.stream->frames_skipped;
       count(Counter::frames_skipped);

@@ -180,5 +180,40 @@ TEST_F(egress, order_and_bytes_survive_any_pattern_of_growth_and_completion) {
   EXPECT_EQ(number, next_);
 }
 
+TEST_F(egress, counts_the_frames_that_another_worker_waits_for) {
+  ReturnRing returns(64);
+  pool_.set_return_ring(1, &returns);
+  uint8_t bytes[100] = {};
+  Frame theirs[4];
+  for (Frame& frame : theirs) {
+    Frame* stand_in = pool_.make_stand_in({.kind = LeaseKind::frame,
+                                           .frame_kind = FrameKind::video,
+                                           .length = sizeof bytes,
+                                           .frame = &frame,
+                                           .bytes = bytes},
+                                          1);
+    egress_.push(stand_in);
+    pool_.release(stand_in);
+    if (&frame == &theirs[1]) flush();
+    push(FrameKind::audio, 100);
+  }
+  EXPECT_EQ(egress_.leased_frames(), 4u);
+  egress_.sent(pool_, sizeof bytes, Instant{2});  // the first of what was flushed
+  EXPECT_EQ(egress_.leased_frames(), 3u);
+  egress_.drop_media(pool_);
+  EXPECT_EQ(egress_.leased_frames(), 1u);  // with the engine
+  egress_.clear(pool_);
+  EXPECT_EQ(egress_.leased_frames(), 0u);
+  Frame* returned[64];
+  EXPECT_EQ(returns.pop(returned), 4u);
+}
+
+TEST_F(egress, a_send_of_small_frames_is_bounded_by_their_number) {
+  for (uint32_t i = 0; i < Egress::send_frames_max + 10; ++i) push(FrameKind::audio, 10);
+  const uint64_t queued = egress_.queued_bytes();
+  EXPECT_EQ(flush(), 1u);
+  EXPECT_EQ(egress_.waiting_bytes(), queued / (Egress::send_frames_max + 10) * 10);
+}
+
 }  // namespace
 }  // namespace penstock::dataplane
