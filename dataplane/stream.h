@@ -76,6 +76,8 @@ struct Stream {
   uint64_t claim = 0;  // number of the claim at the name's home: orders publishers of one name
 
   std::vector<Subscription*> subscribers;
+  Instant held_until{};           // sound waits for the next picture until then; 0: none waits
+  uint32_t mean_frame_bytes = 0;  // of what was delivered, roughly over the last 64
 
   // The owner's side.
   uint64_t unannounced = 0;  // bit per route that could not be told of the start yet

@@ -63,6 +63,7 @@ void Worker::wait(Instant now) {
   area_.busy_ns.add(now.since(ticked_at_));
   Instant wake_at = std::min(wheel_.next(), report_at_);
   if (asks_open_ > 0) wake_at = std::min(wake_at, now.after_ns(verdict_look_ns));
+  if (!held_.empty()) wake_at = std::min(wake_at, held_.front().until);
   if (!dirty_.empty()) wake_at = now;
   Doorbell& doorbell = mesh_.doorbell(parts_.id);
   doorbell.prepare_sleep();
@@ -82,6 +83,7 @@ void Worker::tick(Instant now) {
   take_rings();
   take_events();
   expire_timers();
+  release_held();
   flush();
   if (now_ >= report_at_) report();
   if (parts_.stop != nullptr && parts_.stop->raised()) stop_step();
@@ -274,8 +276,7 @@ void Worker::expire(Connection& connection) {
     connection.close_at = Instant::never();
     return;
   }
-  if (connection.egress.sending() && now_.since(connection.egress.progress_at()) >=
-                                         tunable(Tunable::write_stalled_ms) * ns_per_ms) {
+  if (connection.egress.sending() && now_ >= stalled_at(connection)) {
     count_fault(connection, Fault::write_stalled);
     log(LogEvent::peer_dropped, &connection, {}, fault_info(Fault::write_stalled).text);
     cut(connection);
@@ -306,9 +307,8 @@ void Worker::expire(Connection& connection) {
 
 void Worker::flush() {
   size_t sends = 0;
-  size_t looked_at = 0;
-  for (; looked_at < dirty_.size() && sends < sends_per_tick; ++looked_at) {
-    Connection* connection = find(dirty_[looked_at]);
+  for (; dirty_head_ < dirty_.size() && sends < sends_per_tick; ++dirty_head_) {
+    Connection* connection = find(dirty_[dirty_head_]);
     if (connection == nullptr) continue;
     connection->dirty = false;
     sends += connection->egress.flush(engine_, connection->id, now_);
@@ -316,10 +316,13 @@ void Worker::flush() {
       connection->finished = true;
       engine_.finish(connection->id);
     }
-    schedule(*connection);
+    // A send changes nothing but when it would be stalled.
+    if (connection->egress.sending()) wake_by(*connection, stalled_at(*connection));
   }
   count(Counter::sends, sends);
-  dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<ptrdiff_t>(looked_at));
+  if (dirty_head_ < dirty_.size()) return;
+  dirty_.clear();
+  dirty_head_ = 0;
 }
 
 void Worker::stop_step() {

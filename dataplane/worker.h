@@ -83,13 +83,15 @@ class Worker {
   void peer_ended(Connection& connection);
   void closed(Connection& connection);
   void feed(Connection& connection, Bytes bytes);
-  void pull(Connection& connection);
+  bool pull(Connection& connection);
   void resume(Connection& connection);
   void drop(Connection& connection, Fault fault);
   void finish(Connection& connection);
   void cut(Connection& connection);
   void settle(Connection& connection);
   void schedule(Connection& connection);
+  void wake_by(Connection& connection, Instant deadline);
+  [[nodiscard]] Instant stalled_at(const Connection& connection) const;
   void mark_dirty(Connection& connection);
   void connections_changed();
   void count_fault(Connection& connection, Fault fault);
@@ -130,7 +132,10 @@ class Worker {
   void unsubscribe(Subscription& subscription);
   void stream_over(Stream& stream);
   void send_past(Stream& stream, Subscription& subscription);
+  void deliver_live(Stream& stream, Frame* frame);
   void deliver(Subscription& subscription, Frame* frame);
+  void release_held();
+  void choose_hold();
   [[nodiscard]] bool fits(const Egress& egress, const Frame& frame) const;
   void queue(Subscription& subscription, Frame* frame);
   bool push(Subscription& subscription, Frame* frame);
@@ -240,7 +245,17 @@ class Worker {
 
   std::vector<engine::EngineEvent> events_;
   size_t event_count_ = 0;
-  std::vector<engine::ConnectionId> dirty_;
+  std::vector<engine::ConnectionId> dirty_;  // with something to send, from dirty_head_ on
+  size_t dirty_head_ = 0;
+  struct Held {
+    Instant until;
+    uint64_t stream_id = 0;
+  };
+  std::deque<Held> held_;       // streams whose sound waits for a picture, by time
+  bool holding_ = false;        // what is being delivered may wait
+  uint64_t hold_ns_ = 0;        // for how long, at the present load
+  uint64_t frames_queued_ = 0;  // at the last look
+  Instant hold_looked_at_{};
   std::vector<TimerWheel::Entry> due_;
   std::array<std::deque<Mail>, workers_max> deferred_mail_;
   std::array<std::deque<Lease>, workers_max> deferred_notes_;

@@ -111,28 +111,41 @@ void Worker::receive(Connection& connection, Bytes bytes) {
 }
 
 void Worker::feed(Connection& connection, Bytes bytes) {
+  // Once media flows, more of it only moves the deadline away: the timer finds that out when it
+  // fires, so that nobody has to for every message.
+  const bool flowing = connection.published != nullptr &&
+                       connection.published->frames_received > 0 && connection.timer_slot != 0;
   connection.session.feed(bytes, now_);
-  pull(connection);
+  const bool media_alone = pull(connection);
+  if (flowing && media_alone && connection.session.outbox().empty()) return;
   settle(connection);
 }
 
-void Worker::pull(Connection& connection) {
+/// Whether there was nothing but media.
+bool Worker::pull(Connection& connection) {
+  bool media_alone = true;
   while (!connection.closing) {
     const std::expected<rtmp::Event, Fault> event = connection.session.next();
     if (!event) {
       drop(connection, event.error());
-      return;
+      return false;
     }
-    if (std::holds_alternative<rtmp::NeedInput>(*event)) return;
+    if (const auto* piece = std::get_if<rtmp::MediaPiece>(&*event)) [[likely]] {
+      on(connection, *piece);
+      continue;
+    }
+    if (std::holds_alternative<rtmp::NeedInput>(*event)) return media_alone;
+    media_alone = false;
     std::visit([&](const auto& what) { on(connection, what); }, *event);
     if (connection.waiting_for_answer()) {
       const Bytes rest = connection.session.take_unread();
       connection.held.assign(rest.begin(), rest.end());
       if (connection.reading) engine_.set_reading(connection.id, false);
       connection.reading = false;
-      return;
+      return false;
     }
   }
+  return false;
 }
 
 /// Goes on with what was held back while an answer was awaited.
@@ -184,11 +197,15 @@ void Worker::schedule(Connection& connection) {
       deadline = std::min(deadline, connection.session.deadline());
     }
   }
-  if (connection.egress.sending()) {
-    deadline = std::min(
-        deadline, connection.egress.progress_at().after_ms(tunable(Tunable::write_stalled_ms)));
-  }
-  if (deadline == Instant::never()) return;
+  if (connection.egress.sending()) deadline = std::min(deadline, stalled_at(connection));
+  if (deadline != Instant::never()) wake_by(connection, deadline);
+}
+
+Instant Worker::stalled_at(const Connection& connection) const {
+  return connection.egress.progress_at().after_ms(tunable(Tunable::write_stalled_ms));
+}
+
+void Worker::wake_by(Connection& connection, Instant deadline) {
   // An entry that fires too early sets itself again; only one that would fire too late must be
   // replaced.
   if (connection.timer_slot != 0 && connection.timer_slot * TimerWheel::slot_ns <= deadline.ns)

@@ -277,7 +277,7 @@ void Worker::publish_frame(Stream& stream, Frame* frame, const media::TagInfo& i
     return;
   }
   keep_in_gop(stream, frame);
-  for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  deliver_live(stream, frame);
   lease_live(stream, frame);
 }
 
@@ -379,7 +379,7 @@ void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
     FramePool::add_reference(frame);
     stream.metadata = frame;
   }
-  for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  deliver_live(stream, frame);
   lease_live(stream, frame);
   frames_.release(frame);
 }

@@ -436,7 +436,7 @@ void Worker::take_lease(WorkerId from, const Lease& lease) {
       queue(*joining->second, frame);
     }
   } else {
-    for (Subscription* subscription : stream->subscribers) deliver(*subscription, frame);
+    deliver_live(*stream, frame);
   }
   frames_.release(frame);
 }

@@ -61,6 +61,7 @@ void Worker::report() {
     adjust_low_water(*connection);
   }
   choose_gather();
+  choose_hold();
 }
 
 /// Lets a few peers go, so that they do not all come to the next server at once. Publishers are
@@ -199,6 +200,19 @@ void Worker::choose_gather() {
   if (ns == gather_ns_) return;
   gather_ns_ = ns;
   engine_.set_gather_max(ns);
+}
+
+/// With little to do everything goes out at once; the waiting grows with the load.
+void Worker::choose_hold() {
+  const uint64_t queued = area_.counters[static_cast<size_t>(Counter::frames_queued)].get();
+  const uint64_t passed_ns = std::max(now_.since(hold_looked_at_), report_step_ns);
+  const uint64_t per_second = (queued - frames_queued_) * ns_per_s / passed_ns;
+  frames_queued_ = queued;
+  hold_looked_at_ = now_;
+  const uint64_t from = tunable(Tunable::coalesce_from);
+  const uint64_t above = std::min(per_second - std::min(per_second, from), from);
+  const uint64_t most_ns = tunable(Tunable::coalesce_ms) * ns_per_ms;
+  hold_ns_ = from == 0 ? most_ns : most_ns * above / from;
 }
 
 void Worker::note_metadata(Stream& stream, const rtmp::DataMessage& message) {

@@ -9,6 +9,14 @@ namespace penstock::dataplane {
 using control::Counter;
 using control::Tunable;
 
+namespace {
+
+// A send costs 2 to 4 us, its bytes 0.1 us per KiB: above this it is the bytes that cost, and
+// waiting saves too little.
+constexpr uint32_t hold_frame_bytes_max = 8 * 1024;
+
+}  // namespace
+
 /// The stream of this name on this worker, made if need be; null when there is no room for another.
 Stream* Worker::stream_for(std::string_view name) {
   const auto found = streams_.find(name);
@@ -211,6 +219,40 @@ void Worker::send_past(Stream& stream, Subscription& subscription) {
   for (Frame* frame : stream.gop) deliver(subscription, frame);
 }
 
+/// To everybody who watches. Under load sound waits a little for the next picture: what a send
+/// costs is hardly its bytes (two frames per send cost 0.6 of two sends), and of 73 messages per
+/// second 43 are sound. The picture is never delayed.
+void Worker::deliver_live(Stream& stream, Frame* frame) {
+  stream.mean_frame_bytes += (frame->length >> 6) - (stream.mean_frame_bytes >> 6);
+  if (frame->kind == FrameKind::video) {
+    stream.held_until = {};  // takes along what waits
+  } else {
+    holding_ = hold_ns_ > 0 && frame->kind == FrameKind::audio && !frame->config &&
+               stream.mean_frame_bytes <= hold_frame_bytes_max;
+    if (holding_ && stream.held_until.ns == 0 && !stream.subscribers.empty()) {
+      stream.held_until = now_.after_ns(hold_ns_);
+      held_.push_back({stream.held_until, stream.stream_id});
+    }
+  }
+  for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  holding_ = false;
+}
+
+/// No picture came in time.
+void Worker::release_held() {
+  while (!held_.empty() && held_.front().until <= now_) {
+    const auto found = streams_by_id_.find(held_.front().stream_id);
+    held_.pop_front();
+    if (found == streams_by_id_.end()) continue;
+    Stream& stream = *found->second;
+    if (stream.held_until.ns == 0 || stream.held_until > now_) continue;  // a picture has come
+    stream.held_until = {};
+    for (Subscription* subscription : stream.subscribers) {
+      if (!subscription->connection->egress.idle()) mark_dirty(*subscription->connection);
+    }
+  }
+}
+
 void Worker::deliver(Subscription& subscription, Frame* frame) {
   if (subscription.state == SubscriptionState::waiting ||
       subscription.state == SubscriptionState::joining) {
@@ -273,7 +315,9 @@ void Worker::queue(Subscription& subscription, Frame* frame) {
   }
   subscription.stream->bytes_sent += frame->length;
   count(Counter::frames_queued);
-  mark_dirty(connection);
+  // Only who is sure to get the next picture waits for it.
+  const bool waits = holding_ && subscription.video_started && subscription.video_wanted;
+  if (!waits) mark_dirty(connection);
 }
 
 /// False when memory is used up.

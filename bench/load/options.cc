@@ -103,6 +103,8 @@ void declare_course(CLI::App& app, Options& options, Given& given) {
       ->check(CLI::Range(0.1, 1e6))
       ->type_name("S");
   app.add_option("--core", options.core, "pin to this core")->type_name("N");
+  app.add_flag("--spin", options.spin,
+               "never sleep: on its own core, so that the server does not pay for waking it");
   app.add_option("--congestion", options.congestion, "TCP congestion control, like cubic or bbr")
       ->type_name("NAME");
 }

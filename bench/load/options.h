@@ -40,6 +40,7 @@ struct Options {
   double storm_s = 0;                 // churn: all at once, so often; 0: never
   std::optional<uint32_t> core;
   std::string congestion;
+  bool spin = false;
   std::vector<uint32_t> server_pids;
   std::vector<Expectation> expectations;
   bool json = false;

@@ -37,7 +37,8 @@ Json options_json(const Options& options) {
                {"digest", options.digest},
                {"raw", options.raw},
                {"core", options.core ? Json(*options.core) : Json(nullptr)},
-               {"congestion", options.congestion}};
+               {"congestion", options.congestion},
+               {"spin", options.spin}};
   if (options.mode == Mode::connect) json["count"] = options.count;
   if (options.mode == Mode::connect || options.mode == Mode::churn)
     json["concurrency"] = options.concurrency;

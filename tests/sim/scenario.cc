@@ -62,6 +62,7 @@ Plan Scenario::plan_of(Prng& prng) {
   plan.clock_jumps = prng.chance(150);
   plan.workers_stall = prng.chance(250);
   plan.ends_by_stop = prng.chance(200);
+  plan.coalesces = prng.chance(500);
   plan.crowd = prng.chance(60);
   if (plan.crowd) {  // 40 joiners of a GOP of 150 messages on one other worker: more than a ring
                      // holds
@@ -96,7 +97,8 @@ std::string Scenario::describe() const {
       << ", partial " << plan_.faults.partial_send << ", stall " << plan_.faults.stall << ", reset "
       << plan_.faults.reset << (plan_.clock_jumps ? ", clock jumps" : "")
       << (plan_.workers_stall ? ", workers stall" : "") << (plan_.crowd ? ", a crowd" : "")
-      << (plan_.ends_by_stop ? ", ends by stop" : "") << (plan_.noises > 0 ? ", noise" : "");
+      << (plan_.coalesces ? ", coalesces" : "") << (plan_.ends_by_stop ? ", ends by stop" : "")
+      << (plan_.noises > 0 ? ", noise" : "");
   return out.str();
 }
 
@@ -114,6 +116,7 @@ void Scenario::build() {
   set(Tunable::streams_max, plan_.streams_max);
   set(Tunable::gop_bytes, plan_.gop_bytes);
   set(Tunable::subscriber_queue_bytes, plan_.subscriber_queue_bytes);
+  if (plan_.coalesces) set(Tunable::coalesce_from, 0);
   control_ = std::make_unique<SimControl>(region_, plan_.control, prng_.next());
   control_->write_state(values);
 

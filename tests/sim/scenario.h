@@ -31,7 +31,8 @@ struct Plan {
   bool clock_jumps = false;
   bool workers_stall = false;  // rings fill
   bool crowd = false;          // many players come at once
-  bool ends_by_stop = false;   // the process is told to stop with everybody connected
+  bool coalesces = false;
+  bool ends_by_stop = false;  // the process is told to stop with everybody connected
 };
 
 /// What a run came to. Failures empty: every checker is content.

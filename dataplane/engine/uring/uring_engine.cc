@@ -332,8 +332,9 @@ void LinuxUringEngine::start_pending(Instant now) {
   }
   while (!acks_.empty()) {
     Connection& connection = connections_[acks_.pop()];
-    if (!connection.in_use || !connection.ack_owed) continue;
+    const bool owed = connection.ack_owed;
     connection.ack_owed = false;
+    if (!owed || !connection.in_use || connection.closing) continue;
     const int on = 1;
     setsockopt(connection.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
   }

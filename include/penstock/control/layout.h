@@ -22,7 +22,7 @@
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
-constexpr uint32_t region_version = 2;
+constexpr uint32_t region_version = 3;
 
 /// Fixed-size text, zero-terminated and zero-padded. Too long is cut.
 template <size_t Capacity>

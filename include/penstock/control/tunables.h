@@ -43,7 +43,13 @@ namespace penstock::control {
     "it off")                                                                                     \
   X(wait_us_max, "dataplane.wait_us_max", "us", 0, 20'000, 1'000, true,                           \
     "under load, how long a worker may gather completions before it handles them; 0 switches it " \
-    "off")
+    "off")                                                                                        \
+  X(coalesce_ms, "dataplane.coalesce_ms", "ms", 0, 200, 25, true,                                 \
+    "under load, how long sound may wait to go out with the next picture, which saves sends; 0 "  \
+    "switches it off")                                                                            \
+  X(coalesce_from, "dataplane.coalesce_from", "frames/s", 0, 1'000'000'000, 10'000, true,         \
+    "frames per second to all subscribers of a worker above which sound may wait; at twice as "   \
+    "many it may wait for all of coalesce_ms")
 
 enum class Tunable : uint8_t {
 #define PENSTOCK_TUNABLE_NAME(name, key, unit, min, max, value, live, help) name,
