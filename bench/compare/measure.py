@@ -10,7 +10,6 @@ import time
 LOAD_PATIENCE_S = 60.0
 # From here on the generator, or its core, is what is measured.
 LAG_P99_MS_MAX = 50.0
-GENERATOR_BUSY_MAX = 0.95
 # A server that shares its core finds its caches cold. Softirqs of the generator's traffic are a few per cent.
 STRANGERS_MAX = 0.10
 
@@ -201,6 +200,4 @@ def notes_on(scenario, reports, strangers=0.0):
         lag = (report.get("schedule_lag_ms") or {}).get("p99") or 0
         if report.get("mode") in ("publish", "mixed") and lag > LAG_P99_MS_MAX:
             notes.append(f"publishers late by {lag:.0f} ms (p99)")
-        if report.get("mode") != "blast" and (report.get("generator") or {}).get("busy", 0) > GENERATOR_BUSY_MAX:
-            notes.append("the generator's core was full")
     return notes

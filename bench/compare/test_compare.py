@@ -217,7 +217,7 @@ class Plans(unittest.TestCase):
 
     def test_arguments_of_the_generator(self):
         load = scenarios.Load("publish", publishers=5, bitrate="20k", audio_fps=0)
-        self.assertEqual(" ".join(load.arguments(2)), "publish --publishers 5 --bitrate 20k --audio-fps 0 --chunk-bytes 4096 "
+        self.assertEqual(" ".join(load.arguments(2)), "publish --spin --publishers 5 --bitrate 20k --audio-fps 0 --chunk-bytes 4096 "
                                                       "--ramp-s 2 --warmup-s 4 --duration-s 2")
         self.assertEqual(" ".join(scenarios.Load("connect", count=10, digest=True).arguments(2)), "connect --count 10 --digest")
 
