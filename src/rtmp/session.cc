@@ -99,7 +99,7 @@ std::expected<Event, Fault> Session::State::next() {
       --queued;
       return event;
     }
-    const bool detour = handshake || splitting != no_slot || held_piece;
+    const bool detour = handshake || splitting != no_slot || piece_held;
     if (!detour) [[likely]] {
       const auto piece = reader.next();
       if (!piece) return std::unexpected(piece.error());
@@ -137,8 +137,8 @@ Session::State::Report Session::State::handshake_step() {
 }
 
 Session::State::Report Session::State::held_step() {
-  const Piece piece = *held_piece;
-  held_piece.reset();
+  const Piece piece = held_piece;
+  piece_held = false;
   return on_piece(piece);
 }
 

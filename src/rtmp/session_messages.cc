@@ -55,7 +55,8 @@ Session::State::Report Session::State::on_piece(const Piece& piece) {
   if (piece.replaces) [[unlikely]] {
     std::optional<Event> aborted = abandon(piece.slot);
     held_piece = piece;
-    held_piece->replaces = false;
+    held_piece.replaces = false;
+    piece_held = true;
     if (!aborted) return Tolerated{Fault::chunk_state_reset};
     queue(Tolerated{Fault::chunk_state_reset});
     return aborted;

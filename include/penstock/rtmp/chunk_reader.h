@@ -130,11 +130,11 @@ class ChunkReader {
   uint8_t current_ = 0;  // index of the chunk stream that is being read
   uint8_t held_bytes_ = 0;
   uint8_t free_slots_ = 0xFF;  // one bit each
+  std::vector<ChunkStream> streams_;
+  std::array<uint8_t, 64> index_{};  // of chunk streams 2..63 in streams_, plus 1
   // Bytes of a header that is not complete yet, and what was looked at behind it.
   std::array<uint8_t, header_bytes_max> held_{};
-  std::array<uint8_t, 4> run_{};     // payload that had to be held
-  std::array<uint8_t, 64> index_{};  // of chunk streams 2..63 in streams_, plus 1
-  std::vector<ChunkStream> streams_;
+  std::array<uint8_t, 4> run_{};  // payload that had to be held
 
   static_assert(partial_messages_max == 8, "one bit of free_slots_ each");
   static_assert(chunk_streams_max < 256, "indices are a byte");
