@@ -104,11 +104,19 @@ std::expected<Event, Fault> Session::State::next() {
       const auto piece = reader.next();
       if (!piece) return std::unexpected(piece.error());
       if (!*piece) return NeedInput{};
-      // What nearly every call ends with, before the general way: at 128-byte chunks a publisher's
-      // second has 1000 pieces.
+      // What nearly every call ends with, before the general way: media, which needs no Report
+      // around it.
       const Piece& run = **piece;
-      if (run.offset > 0 && slot_use[run.slot] == SlotUse::media) return media_piece(run);
-      Report report = on_piece(run);
+      if (!run.replaces) [[likely]] {
+        if (run.offset == 0) {
+          const auto begun = begin_message(run);
+          if (!begun) return std::unexpected(begun.error());
+          if (*begun) return Tolerated{**begun};
+        }
+        if (slot_use[run.slot] == SlotUse::media) [[likely]]
+          return media_piece(run);
+      }
+      Report report = run.replaces ? put_off(run) : use_piece(run);
       if (!report) return std::unexpected(report.error());
       if (*report) return std::move(**report);
       continue;
@@ -139,7 +147,10 @@ Session::State::Report Session::State::handshake_step() {
 Session::State::Report Session::State::held_step() {
   const Piece piece = held_piece;
   piece_held = false;
-  return on_piece(piece);
+  const auto begun = begin_message(piece);
+  if (!begun) return std::unexpected(begun.error());
+  if (*begun) return Tolerated{**begun};
+  return use_piece(piece);
 }
 
 void Session::State::queue(Event event) {

@@ -51,21 +51,19 @@ bool holds_amf3(const amf::Value& value) {
 
 }  // namespace
 
-Session::State::Report Session::State::on_piece(const Piece& piece) {
-  if (piece.replaces) [[unlikely]] {
-    std::optional<Event> aborted = abandon(piece.slot);
-    held_piece = piece;
-    held_piece.replaces = false;
-    piece_held = true;
-    if (!aborted) return Tolerated{Fault::chunk_state_reset};
-    queue(Tolerated{Fault::chunk_state_reset});
-    return aborted;
-  }
-  if (piece.offset == 0) {
-    const auto begun = begin_message(piece);
-    if (!begun) return std::unexpected(begun.error());
-    if (*begun) return Tolerated{**begun};
-  }
+/// The first piece of a message that replaces another, which has to be given up before.
+Session::State::Report Session::State::put_off(const Piece& piece) {
+  std::optional<Event> aborted = abandon(piece.slot);
+  held_piece = piece;
+  held_piece.replaces = false;
+  piece_held = true;
+  if (!aborted) return Tolerated{Fault::chunk_state_reset};
+  queue(Tolerated{Fault::chunk_state_reset});
+  return aborted;
+}
+
+/// What becomes of the piece of a message that was begun.
+Session::State::Report Session::State::use_piece(const Piece& piece) {
   switch (slot_use[piece.slot]) {
     case SlotUse::media:
       return media_piece(piece);

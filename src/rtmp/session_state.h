@@ -61,7 +61,8 @@ struct alignas(64) Session::State {
   void acknowledge();
 
   // ---- session_messages.cc ----
-  Report on_piece(const Piece& piece);
+  Report put_off(const Piece& piece);
+  Report use_piece(const Piece& piece);
   std::expected<void, Fault> count_message();
   std::expected<std::optional<Fault>, Fault> begin_message(const Piece& piece);
   MediaPiece media_piece(const Piece& piece);
