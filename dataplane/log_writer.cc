@@ -102,19 +102,22 @@ LogWriter::LogWriter(std::vector<LogRing*> rings, config::LogFormat format)
 
 LogWriter::~LogWriter() { drain(); }
 
-void LogWriter::drain() {
+bool LogWriter::drain() {
+  bool any = false;
   LogRecord records[4];  // a pipe that says it has room has it for 4 KiB: four lines
   for (LogRing* ring : rings_) {
     for (uint32_t taken = 0; taken < LogRing::capacity() && takes_bytes();) {
       const uint32_t count = ring->pop(records);
       if (count == 0) break;
+      any = true;
       for (uint32_t i = 0; i < count; ++i) {
         sink_->logger.log(spdlog::level::info, log_line(records[i], format_));
       }
       taken += count;
     }
   }
-  sink_->logger.flush();
+  if (any) sink_->logger.flush();
+  return any;
 }
 
 void LogWriter::write(control::LogLevel level, std::string_view text) {

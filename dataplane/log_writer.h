@@ -24,7 +24,8 @@ class LogWriter {
 
   /// At most a ring's worth per worker, and nothing while standard error takes nothing: who keeps
   /// house has more to do. What does not fit into the rings meanwhile is dropped and counted.
-  void drain();
+  /// Whether there was anything.
+  bool drain();
   /// A line of main's own.
   void write(control::LogLevel level, std::string_view text);
 
