@@ -46,6 +46,7 @@ struct Connection {
   uint64_t timer_slot = 0;  // of the one timer entry that counts
   Instant close_at = Instant::never();
   uint32_t low_water = 1;
+  bool gathered = false;         // the mark is one for a stream that nobody watches
   uint64_t low_water_bytes = 0;  // bytes_received at the last look
   Instant low_water_look_at{};
 

@@ -192,7 +192,7 @@ class Worker {
   void report_connection(Connection& connection);
   [[nodiscard]] control::StreamRow row_of(Stream& stream);
   void adjust_low_water(Connection& connection);
-  void set_low_water(Connection& connection, uint32_t mark);
+  void set_low_water(Connection& connection, uint32_t mark, bool gathered = false);
   void choose_gather();
   void log(LogEvent event, const Connection* connection, std::string_view name,
            std::string_view detail, uint64_t number = 0);
@@ -251,10 +251,10 @@ class Worker {
     Instant until;
     uint64_t stream_id = 0;
   };
-  std::deque<Held> held_;       // streams whose sound waits for a picture, by time
-  bool holding_ = false;        // what is being delivered may wait
-  uint64_t hold_ns_ = 0;        // for how long, at the present load
-  uint64_t frames_queued_ = 0;  // at the last look
+  std::deque<Held> held_;  // streams whose sound waits for a picture, by time
+  bool holding_ = false;   // what is being delivered may wait
+  uint64_t hold_ns_ = 0;   // for how long, at the present load
+  uint64_t moved_ = 0;     // messages in and frames out, at the last look
   Instant hold_looked_at_{};
   std::vector<TimerWheel::Entry> due_;
   std::array<std::deque<Mail>, workers_max> deferred_mail_;

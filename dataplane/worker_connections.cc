@@ -285,7 +285,7 @@ void Worker::closed(Connection& connection) {
   control::ConnectionRow gone;
   parts_.region.connections(parts_.id)[connection.row].write(gone);
   count(Counter::connections_closed);
-  if (connection.low_water > 1) --gathered_connections_;
+  if (connection.gathered) --gathered_connections_;
   connections_[connection.id.index].reset();
   --connection_count_;
   connections_changed();

@@ -29,6 +29,18 @@ constexpr uint64_t gather_share = 15;
 // A drained worker lets go of everybody within about 30 s: 600 steps of 50 ms.
 constexpr size_t drain_steps = 600;
 
+// Pictures come at least this often where sound waits for them in the socket: it waits for the next
+// picture or the next sound, 50 ms at most with this rate.
+constexpr uint32_t hold_fps_min = 20;
+
+// One message of sound stays below the mark, two do not, and a picture does not: a mean one is four
+// times as large as the mark.
+uint64_t live_mark(const media::Measured& measured) {
+  const uint64_t mark = measured.audio_message_bytes + measured.audio_message_bytes / 2 + 16;
+  const bool fits = measured.audio_message_bytes > 0 && measured.video_message_bytes >= 4 * mark;
+  return fits ? mark : 1;
+}
+
 }  // namespace
 
 void Worker::report() {
@@ -155,8 +167,10 @@ void Worker::report_connection(Connection& connection) {
 }
 
 /// A publisher that nobody watches may be read in larger gulps (SO_RCVLOWAT measured as the
-/// strongest lever on the cost of ingest). Once a second: the mark follows the bitrate, and is
-/// lifted when nothing came since the last look, so that what lies below it is read.
+/// strongest lever on the cost of ingest). One that is watched is read at once; under load, when
+/// sound waits for the picture anyway, it may as well wait in the socket. Once a second: the mark
+/// follows the bitrate, and is lifted when nothing came since the last look, so that what lies
+/// below it is read.
 void Worker::adjust_low_water(Connection& connection) {
   Stream* stream = connection.published;
   if (stream == nullptr || connection.closing || connection.waiting_for_answer()) return;
@@ -164,14 +178,18 @@ void Worker::adjust_low_water(Connection& connection) {
   connection.low_water_look_at = now_;
   const uint64_t gather_ms = tunable(Tunable::gather_ms);
   uint64_t mark = 1;
+  bool gathered = false;
   const bool watched = !stream->subscribers.empty() || stream->routes != 0;
   const uint64_t received = connection.bytes_received - connection.low_water_bytes;
   connection.low_water_bytes = connection.bytes_received;
-  if (gather_ms > 0 && !watched && received > 0) {
-    const media::Measured measured = stream->measure.measured(now_);
+  const media::Measured measured = stream->measure.measured(now_);
+  if (received > 0 && gather_ms > 0 && !watched) {
     const uint64_t bits = uint64_t{measured.video_bits_per_second} + measured.audio_bits_per_second;
     mark = std::clamp<uint64_t>(bits * (gather_ms - gather_ms / gather_share) / 8000, 1,
                                 low_water_max);
+    gathered = mark > 1;
+  } else if (received > 0 && hold_ns_ > 0 && measured.fps_milli >= hold_fps_min * 1000) {
+    mark = live_mark(measured);
   }
   // Small corrections are not worth a system call of the engine.
   const uint64_t present = connection.low_water;
@@ -179,12 +197,13 @@ void Worker::adjust_low_water(Connection& connection) {
       (mark > 1 && present > 1 && mark * 4 > present * 3 && mark * 3 < present * 4)) {
     return;
   }
-  set_low_water(connection, static_cast<uint32_t>(mark));
+  set_low_water(connection, static_cast<uint32_t>(mark), gathered);
 }
 
-void Worker::set_low_water(Connection& connection, uint32_t mark) {
+void Worker::set_low_water(Connection& connection, uint32_t mark, bool gathered) {
   if (connection.low_water == mark) return;
-  gathered_connections_ += (mark > 1 ? 1 : 0) - (connection.low_water > 1 ? 1 : 0);
+  gathered_connections_ += (gathered ? 1 : 0) - (connection.gathered ? 1 : 0);
+  connection.gathered = gathered;
   connection.low_water = mark;
   engine_.set_low_water(connection.id, mark);
   choose_gather();
@@ -204,10 +223,14 @@ void Worker::choose_gather() {
 
 /// With little to do everything goes out at once; the waiting grows with the load.
 void Worker::choose_hold() {
-  const uint64_t queued = area_.counters[static_cast<size_t>(Counter::frames_queued)].get();
+  uint64_t moved = 0;
+  for (const Counter counter :
+       {Counter::messages_video, Counter::messages_audio, Counter::frames_queued}) {
+    moved += area_.counters[static_cast<size_t>(counter)].get();
+  }
   const uint64_t passed_ns = std::max(now_.since(hold_looked_at_), report_step_ns);
-  const uint64_t per_second = (queued - frames_queued_) * ns_per_s / passed_ns;
-  frames_queued_ = queued;
+  const uint64_t per_second = (moved - moved_) * ns_per_s / passed_ns;
+  moved_ = moved;
   hold_looked_at_ = now_;
   const uint64_t from = tunable(Tunable::coalesce_from);
   const uint64_t above = std::min(per_second - std::min(per_second, from), from);

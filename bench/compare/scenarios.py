@@ -10,6 +10,8 @@ QUICK_ACK_EVERY = 32  # and again after so many receives: dataplane/engine/uring
 LOW_WATER_BYTES_MAX = 32 * 1024  # dataplane/worker_report.cc, low_water_max
 GATHER_MS = 150  # [dataplane] gather_ms, its default
 GATHER_SHARE = 15  # of gather_ms, what a poll may wait when nobody watches anything: worker_report.cc, gather_share
+COALESCE_FROM = 10_000  # [dataplane] coalesce_from, its default
+VIDEO_FPS, AUDIO_FPS = 30, 43  # of penstock-load, its defaults
 GOP_BYTES = 8 << 20  # [limits] gop_bytes, its default
 
 # What one value is; the functions that compute them are in measure.py.
@@ -79,6 +81,10 @@ class Load:
         return 3.0 if self.mode == "connect" else \
             self.ramp_s * (2 if self.mode == "mixed" else 1) + self.warmup_s + seconds
 
+    def messages_per_s(self):
+        fps = VIDEO_FPS if self.video_fps is None else self.video_fps
+        return self.publishers * (fps + (AUDIO_FPS if self.audio_fps is None else self.audio_fps))
+
     def small(self, times):
         """The same shape for a smoke test; `times` keeps the loads of one scenario apart."""
         few = {name: min(getattr(self, name), most * times)
@@ -115,6 +121,10 @@ class Scenario:
             wait_us = max(wait_us, in_polls_ms * 1000)
             # A blast has no bitrate to go by, only one that is always too high.
             low_water = bits(load.bitrate) * (self.gather_ms - in_polls_ms) // 8000 if load.bitrate else LOW_WATER_BYTES_MAX
+        elif load.mode in ("publish", "mixed") and load.messages_per_s() >= 2 * COALESCE_FROM and load.video_fps is None:
+            # Under load sound waits for the picture, in the socket: worker_report.cc, live_mark().
+            sound = min(128_000, bits(load.bitrate) // 4) // 8 // AUDIO_FPS
+            low_water = sound + sound // 2 + 16
         return {"wait_us": wait_us, "low_water": max(1, min(low_water, LOW_WATER_BYTES_MAX)), "quick_ack": QUICK_ACK,
                 "quick_ack_every": QUICK_ACK_EVERY}
 

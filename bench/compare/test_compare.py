@@ -192,7 +192,7 @@ class Plans(unittest.TestCase):
             settings = scenarios.BY_NAME[name].floor_settings()
             found[name] = settings["low_water"], settings["wait_us"]
         # 1 Mbit/s for 140 ms are 17,500 bytes; the other 10 of the 150 ms are waited in polls.
-        self.assertEqual(found, {"ingest_watched_1000": (1, 1000), "ingest_unwatched_1000": (17500, 10000),
+        self.assertEqual(found, {"ingest_watched_1000": (574, 1000), "ingest_unwatched_1000": (17500, 10000),
                                  "fanout_1x500": (1, 1000), "blast_50": (32768, 10000)})
 
     def test_servers_take_turns_in_being_first(self):

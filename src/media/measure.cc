@@ -26,6 +26,10 @@ uint32_t bits_per_second(uint64_t bytes, uint64_t elapsed_ms) {
   return at_most_u32(bytes * 8000 / elapsed_ms);
 }
 
+uint32_t mean_bytes(uint64_t bytes, uint32_t messages) {
+  return messages == 0 ? 0 : at_most_u32(bytes / messages);
+}
+
 }  // namespace
 
 void StreamMeasure::step(Track& track, uint32_t timestamp, uint32_t bytes, Instant now) {
@@ -85,6 +89,8 @@ void StreamMeasure::roll(Instant now) {
   const uint64_t elapsed_ms = elapsed_ns / ns_per_ms;
   last_.video_bits_per_second = bits_per_second(video_.bytes, elapsed_ms);
   last_.audio_bits_per_second = bits_per_second(audio_.bytes, elapsed_ms);
+  last_.video_message_bytes = mean_bytes(video_.bytes, video_.messages);
+  last_.audio_message_bytes = mean_bytes(audio_.bytes, audio_.messages);
   // Where the timestamps stand still or jump with every frame, arrival is all there is to count by.
   last_.fps_milli =
       at_most_u32(video_.advance_ms > 0 ? video_.steps * uint64_t{1'000'000} / video_.advance_ms

@@ -48,7 +48,7 @@ namespace penstock::control {
     "under load, how long sound may wait to go out with the next picture, which saves sends; 0 "  \
     "switches it off")                                                                            \
   X(coalesce_from, "dataplane.coalesce_from", "frames/s", 0, 1'000'000'000, 10'000, true,         \
-    "frames per second to all subscribers of a worker above which sound may wait; at twice as "   \
+    "messages in and frames out of a worker per second above which sound may wait; at twice as "  \
     "many it may wait for all of coalesce_ms")
 
 enum class Tunable : uint8_t {

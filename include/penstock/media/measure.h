@@ -11,6 +11,8 @@ namespace penstock::media {
 struct Measured {
   uint32_t video_bits_per_second = 0;
   uint32_t audio_bits_per_second = 0;
+  uint32_t video_message_bytes = 0;  // mean payload of a message; 0 when none came in the window
+  uint32_t audio_message_bytes = 0;
   uint32_t fps_milli = 0;  // frames per second x 1000, by the stream's own timestamps
   uint32_t keyframe_interval_ms =
       0;  // between the last two keyframes, by timestamp; 0 before the second
