@@ -91,7 +91,8 @@ class FrameLog {
   [[nodiscard]] static size_t room(const Frame& frame);
   void clear(FramePool& pool);
 
-  // A message of more than a log block takes as much as has arrived, doubled when it grows.
+  // A message of more than this lies in a block of its own, which has room for what has arrived and
+  // is doubled when it grows.
   static constexpr size_t frame_bytes_at_once = 16 * 1024 - block_header_bytes;
 
  private:

@@ -320,8 +320,10 @@ void Worker::flush() {
     if (connection->egress.sending()) wake_by(*connection, stalled_at(*connection));
   }
   count(Counter::sends, sends);
-  if (dirty_head_ < dirty_.size()) return;
-  dirty_.clear();
+  // Half of it at a time, so that each entry is moved once at most, and a list that never runs dry
+  // does not grow for ever.
+  if (dirty_head_ * 2 < dirty_.size()) return;
+  dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<ptrdiff_t>(dirty_head_));
   dirty_head_ = 0;
 }
 

@@ -156,7 +156,7 @@ class Worker {
   void drop_gop(Stream& stream);
   [[nodiscard]] bool wanted(const Stream& stream, const media::TagInfo& info) const;
   Frame* begin_frame(Stream& stream, const rtmp::WireHeader& header);
-  Frame* begin_kept_frame(Stream& stream, const rtmp::WireHeader& header);
+  Frame* kept(Frame* frame);
   bool free_memory();
   bool shed_backlog();
   static void note_metadata(Stream& stream, const rtmp::DataMessage& message);
@@ -251,7 +251,7 @@ class Worker {
     Instant until;
     uint64_t stream_id = 0;
   };
-  std::deque<Held> held_;  // streams whose sound waits for a picture, by time
+  std::deque<Held> held_;  // streams whose sound waits for a picture, oldest first
   bool holding_ = false;   // what is being delivered may wait
   uint64_t hold_ns_ = 0;   // for how long, at the present load
   uint64_t moved_ = 0;     // messages in and frames out, at the last look

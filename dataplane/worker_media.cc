@@ -130,8 +130,13 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   if (assembly.message_bytes > config_bytes_max) assembly.info.config = false;
   if (!wanted(stream, assembly.info)) return false;
   const rtmp::WireHeader header = wire_header(assembly);
-  assembly.frame =
-      assembly.info.config ? begin_kept_frame(stream, header) : begin_frame(stream, header);
+  assembly.frame = begin_frame(stream, header);
+  // Without its header the whole stream would be lost, for as long as it lives: that one message
+  // gets memory from elsewhere.
+  if (assembly.frame == nullptr && assembly.info.config) {
+    assembly.frame =
+        frames_.make_own_room(static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out)));
+  }
   if (assembly.frame == nullptr) return false;
   assembly.frame->timestamp = assembly.timestamp;
   assembly.frame->kind =
@@ -144,15 +149,14 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   return true;
 }
 
-/// For what is kept as long as the stream lives: a small one gets memory of its own, because in the
-/// log it would hold a whole block for its 60 bytes.
-Frame* Worker::begin_kept_frame(Stream& stream, const rtmp::WireHeader& header) {
-  const auto bytes = static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out));
-  if (bytes <= small_config_bytes_max) return frames_.make_own_room(bytes);
-  if (Frame* frame = begin_frame(stream, header)) return frame;
-  // Without its header the whole stream would be lost, for as long as it lives: that one message
-  // gets memory from elsewhere.
-  return frames_.make_own_room(bytes);
+/// What is kept as long as the stream lives: of a small frame a copy, because in the log it would
+/// hold a whole block for its 60 bytes. The caller's reference.
+Frame* Worker::kept(Frame* frame) {
+  if (frame->length <= small_config_bytes_max && frame->block != nullptr) {
+    if (Frame* copy = frames_.make_copy_for(*frame, wire_message_stream_id)) return copy;
+  }
+  FramePool::add_reference(frame);
+  return frame;
 }
 
 Frame* Worker::begin_frame(Stream& stream, const rtmp::WireHeader& header) {
@@ -304,17 +308,15 @@ void Worker::keep_config(Stream& stream, Frame* frame, const media::TagInfo& inf
     // Frames of the old configuration do not decode with the new one, which a joiner would get
     // first.
     if (!same) drop_gop(stream);
-    FramePool::add_reference(frame);
     frames_.release(config.frame);
-    config.frame = frame;
+    config.frame = kept(frame);
     // In the order in which they came: headers of several tracks in one message may follow, and
     // correct, one of a single track.
     std::rotate(&config, &config + 1, stream.configs.end());
     return;
   }
   if (stream.configs.full()) return;
-  FramePool::add_reference(frame);
-  stream.configs.push_back({frame->kind, info.config_slot, info.track, frame});
+  stream.configs.push_back({frame->kind, info.config_slot, info.track, kept(frame)});
 }
 
 void Worker::keep_in_gop(Stream& stream, Frame* frame) {
@@ -326,8 +328,10 @@ void Worker::keep_in_gop(Stream& stream, Frame* frame) {
   }
   if (!stream.gop_complete) return;
   // What counts is the memory that is pinned: a block is counted once, with the first frame in it.
-  if (stream.gop_block != frame->block) {
-    stream.gop_block = frame->block;
+  // A large picture lies alone in its block, between two frames of the same log block.
+  const bool alone = frame->length > FrameLog::frame_bytes_at_once;
+  if (alone || stream.gop_block != frame->block) {
+    if (!alone) stream.gop_block = frame->block;
     stream.gop_bytes += block_bytes_min << frame->block->order;
   }
   FramePool::add_reference(frame);
@@ -364,7 +368,7 @@ void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
                                 .timestamp = message.timestamp,
                                 .message_bytes = static_cast<uint32_t>(message.body.size()),
                                 .message_stream_id = wire_message_stream_id};
-  Frame* frame = message.metadata ? begin_kept_frame(stream, header) : begin_frame(stream, header);
+  Frame* frame = begin_frame(stream, header);
   if (frame == nullptr) return;
   if (!FrameLog::grow(frames_, frame, frame->length)) {
     frames_.release(frame);
@@ -376,8 +380,7 @@ void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
   frame->config = message.metadata;
   frame->config_key = metadata_config_key;
   if (message.metadata) {
-    FramePool::add_reference(frame);
-    stream.metadata = frame;
+    stream.metadata = kept(frame);
   }
   deliver_live(stream, frame);
   lease_live(stream, frame);

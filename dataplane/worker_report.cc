@@ -30,14 +30,16 @@ constexpr uint64_t gather_share = 15;
 constexpr size_t drain_steps = 600;
 
 // Pictures come at least this often where sound waits for them in the socket: it waits for the next
-// picture or the next sound, 50 ms at most with this rate.
+// picture or the next sound, 50 ms at most while they come. When they stop, what is left below the
+// mark is read with the next look, as everywhere.
 constexpr uint32_t hold_fps_min = 20;
 
 // One message of sound stays below the mark, two do not, and a picture does not: a mean one is four
 // times as large as the mark.
 uint64_t live_mark(const media::Measured& measured) {
-  const uint64_t mark = measured.audio_message_bytes + measured.audio_message_bytes / 2 + 16;
-  const bool fits = measured.audio_message_bytes > 0 && measured.video_message_bytes >= 4 * mark;
+  const uint64_t sound = measured.audio_message_bytes;
+  const uint64_t mark = std::min(sound + sound / 2 + 16, low_water_max);
+  const bool fits = sound > 0 && measured.video_message_bytes >= 4 * mark;
   return fits ? mark : 1;
 }
 
@@ -193,15 +195,16 @@ void Worker::adjust_low_water(Connection& connection) {
   }
   // Small corrections are not worth a system call of the engine.
   const uint64_t present = connection.low_water;
-  if (mark == present ||
-      (mark > 1 && present > 1 && mark * 4 > present * 3 && mark * 3 < present * 4)) {
+  if (gathered == connection.gathered &&
+      (mark == present ||
+       (mark > 1 && present > 1 && mark * 4 > present * 3 && mark * 3 < present * 4))) {
     return;
   }
   set_low_water(connection, static_cast<uint32_t>(mark), gathered);
 }
 
 void Worker::set_low_water(Connection& connection, uint32_t mark, bool gathered) {
-  if (connection.low_water == mark) return;
+  if (connection.low_water == mark && connection.gathered == gathered) return;
   gathered_connections_ += (gathered ? 1 : 0) - (connection.gathered ? 1 : 0);
   connection.gathered = gathered;
   connection.low_water = mark;

@@ -147,6 +147,7 @@ void Worker::clear_media(Stream& stream) {
 void Worker::stream_over(Stream& stream) {
   streams_by_id_.erase(stream.stream_id);
   stream.stream_id = 0;
+  stream.held_until = {};
   for (Subscription* subscription : stream.subscribers) {
     if (subscription->state == SubscriptionState::joining) joining_.erase(subscription->token);
     subscription->state = SubscriptionState::waiting;

@@ -99,14 +99,19 @@ class Connects final : public Workload {
   Instant step(Generator& generator) override {
     const Instant now = generator.now();
     for (const uint32_t publisher : generator.published()) generator.close_publisher(publisher);
-    ended_ += static_cast<uint32_t>(generator.ended().size());
+    const size_t shown = generator.ended().size();
+    ended_ += static_cast<uint32_t>(shown);
     while (first_ < options_.concurrency && started_ < options_.count)
       generator.start_publisher(first_++, started_++);
-    for (const uint32_t publisher : generator.ended()) {
-      if (started_ < options_.count) again_.push_back(publisher);
-    }
+    for (size_t i = 0; i < shown && started_ < options_.count; ++i)
+      again_.push_back(generator.ended()[i]);
     for (; !again_.empty() && started_ < options_.count; again_.pop_back())
       generator.start_publisher(again_.back(), started_++);
+    // A start that fails at once has ended at once, and is not shown again.
+    for (size_t i = shown; i < generator.ended().size(); ++i) {
+      ++ended_;
+      again_.push_back(generator.ended()[i]);
+    }
     if (ended_ < options_.count) return now.after_ns(step_ns * 20);
     // The server's part of the last closes belongs to them.
     if (ended_at_ == Instant{}) ended_at_ = now;

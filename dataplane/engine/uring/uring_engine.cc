@@ -381,7 +381,6 @@ void LinuxUringEngine::take_completion(const io_uring_cqe& completion) {
     case Operation::connect:
       return on_connect(connections_[index], completion.res);
     case Operation::cancel_connect:
-      return;
     case Operation::cancel_receive:
     case Operation::cancel_send:
       return on_cancelled(operation, connections_[index], completion);
@@ -426,9 +425,14 @@ Connection& LinuxUringEngine::take_place(int fd) {
   Connection& connection = connections_[free_.pop()];
   const uint32_t generation = connection.generation;
   const bool in_acks = connection.ack_owed;
+  const bool in_sends = connection.send_queued;
+  const bool in_rearms = connection.rearm_queued;
   connection = {};
   connection.generation = generation;
-  connection.ack_owed = in_acks;  // it is in the queue still, and must not be put there twice
+  // The place may be in these queues still, and must not be put there twice.
+  connection.ack_owed = in_acks;
+  connection.send_queued = in_sends;
+  connection.rearm_queued = in_rearms;
   connection.fd = fd;
   connection.in_use = true;
   connection.reading_wanted = true;
@@ -598,6 +602,8 @@ void LinuxUringEngine::on_cancelled(Operation operation, Connection& connection,
   if (operation == Operation::cancel_receive) {
     connection.cancelling_receive = false;
     if (connection.closing || !connection.reading_wanted) cancel_receive(connection);
+  } else if (operation == Operation::cancel_connect) {
+    if (connection.connecting) cancel_connect(connection);
   } else if (connection.sending) {
     cancel_send(connection);
   }
