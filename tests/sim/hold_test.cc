@@ -1,0 +1,225 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/log_record.h"
+#include "dataplane/worker.h"
+#include "penstock/rtmp/initiator.h"
+#include "tests/sim/control_plane.h"
+#include "tests/sim/sim_engine.h"
+
+// One worker that always takes itself for loaded: when sound waits, for what, and how long. And
+// what a GOP cache says that it holds.
+namespace penstock::sim {
+namespace {
+
+using control::Tunable;
+
+constexpr uint32_t connections_max = 8;
+constexpr uint64_t frame_memory_bytes = 64U << 20;
+constexpr uint64_t hold_ms = 25;  // the default of coalesce_ms
+constexpr uint8_t audio = 8;
+constexpr uint8_t video = 9;
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<uint8_t, Free>;
+
+Memory zeroed(uint64_t bytes) {
+  constexpr uint64_t alignment = 1U << 16;
+  const uint64_t whole = (bytes + alignment - 1) / alignment * alignment;
+  Memory memory(static_cast<uint8_t*>(std::aligned_alloc(alignment, whole)));
+  std::memset(memory.get(), 0, whole);
+  return memory;
+}
+
+/// A publisher or player of "live/cam".
+class Peer {
+ public:
+  Peer(SimNetwork& network, SimEngine& engine, bool publish)
+      : wire_(network.connect(engine)),
+        initiator_({.publish = publish, .app = "live", .name = "cam", .tc_url = "rtmp://sim/live"},
+                   1) {}
+
+  void step() {
+    const std::vector<uint8_t> out = initiator_.outbox().take();
+    unsent_.insert(unsent_.end(), out.begin(), out.end());
+    unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<ptrdiff_t>(wire_.write(unsent_)));
+    std::vector<uint8_t> in(65536);
+    while (const size_t bytes = wire_.read(in)) {
+      initiator_.feed(Bytes{in}.first(bytes));
+      for (;;) {
+        const auto event = initiator_.next();
+        ASSERT_TRUE(event.has_value());
+        if (std::holds_alternative<rtmp::InputUsed>(*event)) break;
+        if (const auto* message = std::get_if<rtmp::MessageReceived>(&*event)) {
+          if (message->type == audio) ++sounds;
+          if (message->type == video) ++pictures;
+        }
+      }
+    }
+  }
+  void send(uint8_t type, uint32_t timestamp, std::vector<uint8_t> body, size_t bytes) {
+    body.resize(bytes, 0x55);
+    initiator_.send(type, timestamp, body);
+  }
+  void leave() {
+    initiator_.finish();
+    step();
+    wire_.finish();
+  }
+  [[nodiscard]] bool started() const { return initiator_.started(); }
+
+  int sounds = 0;
+  int pictures = 0;
+
+ private:
+  SimPeer wire_;
+  rtmp::Initiator initiator_;
+  std::vector<uint8_t> unsent_;
+};
+
+class Hold : public testing::Test {
+ protected:
+  Hold() {
+    control::TunableValues values = control::tunable_defaults();
+    values[static_cast<size_t>(Tunable::coalesce_from)] = 0;
+    SimControl(region_, ControlMode::absent, 1).write_state(values);
+    worker_ = std::make_unique<dataplane::Worker>(
+        dataplane::WorkerParts{.engine = &engine_,
+                               .engines = {&engine_},
+                               .mesh = &mesh_,
+                               .region = region_,
+                               .log = &log_,
+                               .frame_memory = {frame_memory_.get(), frame_memory_bytes},
+                               .random_seed = 1,
+                               .unix_minus_monotonic_ms = 1'700'000'000'000},
+        network_.now());
+  }
+
+  Peer& join(bool publish) {
+    peers_.push_back(std::make_unique<Peer>(network_, engine_, publish));
+    for (int i = 0; i < 50 && !peers_.back()->started(); ++i) run_ms(2);
+    EXPECT_TRUE(peers_.back()->started());
+    return *peers_.back();
+  }
+  void run_ms(uint64_t ms) {
+    for (; ms > 0; --ms) {
+      network_.advance_to(network_.now().after_ms(1));
+      for (auto& peer : peers_) peer->step();
+      worker_->wait(network_.now());
+      worker_->tick(network_.now());
+      for (auto& peer : peers_) peer->step();
+      dataplane::LogRecord records[16];
+      while (log_.pop(records) > 0) {
+      }
+    }
+  }
+  void sound(Peer& publisher) { publisher.send(audio, ++at_, {0xAF, 1}, 300); }
+  void picture(Peer& publisher, bool key, size_t bytes = 2000) {
+    publisher.send(video, ++at_, {static_cast<uint8_t>(key ? 0x17 : 0x27), 1, 0, 0, 0}, bytes);
+  }
+  uint64_t gop_bytes() {
+    for (uint64_t i = 0; i < region_.worker(0).stream_slots_used.observe(); ++i) {
+      control::StreamRow row;
+      if (region_.streams(0)[i].read(row) && row.stream_id != 0) return row.gop_bytes;
+    }
+    return 0;
+  }
+
+  SimNetwork network_{1, {}};
+  control::RegionPlan plan_{1, connections_max, connections_max};
+  Memory region_memory_ = zeroed(plan_.region_bytes());
+  Memory frame_memory_ = zeroed(frame_memory_bytes);
+  control::Region region_{region_memory_.get(), plan_};
+  dataplane::Mesh mesh_{1};
+  dataplane::LogRing log_;
+  SimEngine engine_{network_, connections_max, ClockMode::caller_advances};
+  std::unique_ptr<dataplane::Worker> worker_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+  uint32_t at_ = 0;
+};
+
+TEST_F(Hold, sound_goes_out_with_the_next_picture_which_does_not_wait) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  run_ms(3);
+  EXPECT_EQ(player.pictures, 1);
+  sound(publisher);
+  run_ms(hold_ms / 2);
+  EXPECT_EQ(player.sounds, 0);
+  picture(publisher, false);
+  run_ms(3);
+  EXPECT_EQ(player.pictures, 2);
+  EXPECT_EQ(player.sounds, 1);
+}
+
+TEST_F(Hold, sound_without_a_picture_waits_for_coalesce_ms_and_no_longer) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  run_ms(3);
+  for (int i = 1; i <= 5; ++i) {
+    sound(publisher);
+    run_ms(hold_ms - 5);
+    EXPECT_EQ(player.sounds, i - 1);
+    run_ms(10);
+    EXPECT_EQ(player.sounds, i);
+  }
+}
+
+TEST_F(Hold, a_stream_of_sound_alone_does_not_wait) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  sound(publisher);
+  run_ms(3);
+  EXPECT_EQ(player.sounds, 1);
+}
+
+TEST_F(Hold, what_waits_when_the_publisher_leaves_does_not_hold_its_successor) {
+  Peer& player = join(false);
+  Peer& first = join(true);
+  run_ms(100);
+  picture(first, true);
+  run_ms(3);
+  sound(first);
+  run_ms(3);
+  first.leave();
+  run_ms(5);
+  Peer& second = join(true);
+  picture(second, true);
+  run_ms(3);
+  const int before = player.sounds;
+  sound(second);
+  run_ms(hold_ms + 5);
+  EXPECT_EQ(player.sounds, before + 1);
+}
+
+// A picture above 16 KiB lies in a block of its own, so that it comes between two sounds of one log
+// block: that block was counted again with each sound.
+TEST_F(Hold, a_gop_cache_counts_each_block_once) {
+  constexpr uint64_t frames = 60;
+  Peer& publisher = join(true);
+  for (uint64_t i = 0; i < frames; ++i) {
+    picture(publisher, i == 0, 20'000);
+    sound(publisher);
+    run_ms(5);
+  }
+  run_ms(1100);  // every row has been written
+  constexpr uint64_t picture_block = 32 * 1024;
+  // 60 sounds of 300 bytes fill a block of 16 KiB and begin one of 32.
+  EXPECT_GE(gop_bytes(), frames * picture_block);
+  EXPECT_LE(gop_bytes(), frames * picture_block + (16 + 32 + 64) * 1024);
+}
+
+}  // namespace
+}  // namespace penstock::sim
