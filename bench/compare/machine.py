@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 
+import child
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INSIDE = "PENSTOCK_COMPARE_NAMESPACE"  # set for the process inside of the namespace, to the congestion control wanted
 TCP_CONGESTION = 13
@@ -53,6 +55,15 @@ def congestion_in_use():
         with far:
             names = [end.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16).rstrip(b"\0").decode() for end in (near, far)]
     return names[0] if names[0] == names[1] else " / ".join(names)
+
+
+def congestion_not_in_effect(wanted):
+    """Why connections do not have the congestion control that was asked for, with what there is; None when they have it."""
+    found = congestion_in_use()
+    if found == wanted:
+        return None
+    known = pathlib.Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    return f"connections have {found}; this kernel has {', '.join(known)}; `system` takes the host's"
 
 
 def raise_descriptor_limit():
@@ -100,6 +111,7 @@ def facts(command, options, namespace_refused):
                      f"{options.generator_core}",
         "memory": f"{memory_gb():.0f} GB",
         "congestion control": f"{congestion_in_use()}, at both ends ({namespace})",
+        "scheduling": child.scheduling(),
         "rounds": f"{options.rounds} of {options.seconds:g} s per scenario and server, interleaved",
     }
     if options.quick:

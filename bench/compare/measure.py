@@ -2,9 +2,12 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 import time
+
+import child
 
 # Beyond ramp, warm-up and window: connecting, and what a server that answers slowly takes.
 LOAD_PATIENCE_S = 60.0
@@ -86,7 +89,8 @@ def run_load(setup, server, load, seconds):
     command = load_command(setup, server, load, seconds)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=load.seconds_planned(seconds) + LOAD_PATIENCE_S, check=False)
+                              timeout=load.seconds_planned(seconds) + LOAD_PATIENCE_S, check=False,
+                              **child.settings(signal.SIGKILL))
     except subprocess.TimeoutExpired as late:
         raise RunFailed(f"penstock-load did not end within {late.timeout:g} s") from None
     server.check_alive()
@@ -191,6 +195,11 @@ def notes_on(scenario, reports, strangers=0.0):
                 notes.append(f"{counted['held']} of {counted['wanted']} {role} held")
         if scenario.no_gap and report.get("gaps"):
             notes.append(f"{report['gaps']} gaps at {report.get('players_with_gaps', '?')} players")
+        if scenario.no_gap and report.get("gaps") is None:
+            notes.append("doubtful: whether there were gaps is not known")
+        # Who only plays, in these scenarios, waits for what nobody publishes.
+        if report.get("players_stalled") and report.get("mode") != "play":
+            notes.append(f"doubtful: {report['players_stalled']} players stalled")
         failed = (report.get("connections") or {}).get("failed", 0)
         if failed:
             notes.append(f"{failed} connections failed")

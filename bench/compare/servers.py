@@ -1,6 +1,7 @@
 """The servers that are compared: how each is configured, started, found ready and ended."""
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -10,9 +11,16 @@ import time
 import urllib.error
 import urllib.request
 
+import child
+
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 10.0
 CONNECTIONS_MAX = 16384
+BUILT_IN = ("penstock", "nginx-rtmp", "floor")
+# How programs mark what went wrong: spdlog, nginx, and what libraries and sanitizers write.
+COMPLAINT = re.compile(r"\b(warn(ing)?|err(or)?|crit(ical)?|alert|emerg|fatal|panic|abort(ed|ing)?|assert(ion)?|failed|"
+                       r"cannot)\b", re.I)
+COMPLAINTS_QUOTED_MAX = 3
 
 
 class ServerFailed(Exception):
@@ -68,49 +76,58 @@ class Server:
         with open(self.folder / f"{name}.log", "ab") as log:
             # A session of its own, so that what a server starts in turn ends with it.
             self.children[name] = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log,
-                                                   stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True)
+                                                   stderr=subprocess.STDOUT, cwd=self.folder,
+                                                   **child.settings(signal.SIGTERM))
 
     def pids(self):
-        return {name: child.pid for name, child in self.children.items()}
+        return {name: process.pid for name, process in self.children.items()}
 
     def check_alive(self):
-        for name, child in self.children.items():
-            if child.poll() is not None:
-                raise ServerFailed(f"{name} ended with {child.returncode}: {self.last_words(name)}")
+        for name, process in self.children.items():
+            if process.poll() is not None:
+                raise ServerFailed(f"{name} ended with {process.returncode}: {complaints(self.log(name))}")
 
-    def last_words(self, name):
-        text = (self.folder / f"{name}.log").read_text(errors="replace").strip()
-        return " ".join(text[-400:].split()) or "it wrote nothing"
+    def log(self, name):
+        return (self.folder / f"{name}.log").read_text(errors="replace").strip()
 
     def said(self):
         """The end of what each of its processes wrote, where it wrote something."""
-        return {name: self.last_words(name) for name in self.children if (self.folder / f"{name}.log").stat().st_size}
+        ends = {name: " ".join(self.log(name)[-400:].split()) for name in self.children}
+        return {name: end for name, end in ends.items() if end}
 
     def wait_until(self, condition, what):
         deadline = time.monotonic() + START_SECONDS_MAX
         while not condition():
             self.check_alive()
             if time.monotonic() > deadline:
-                raise ServerFailed(f"{self.name} is not so far within {START_SECONDS_MAX:g} s that it {what}")
+                said = "; ".join(f"{name}: {complaints(self.log(name))}" for name in self.children)
+                raise ServerFailed(f"{self.name} is not so far within {START_SECONDS_MAX:g} s that it {what}; {said}")
             time.sleep(0.02)
         self.check_alive()
 
     def stop(self):
-        for child in self.children.values():
-            signal_group(child, signal.SIGTERM)
+        for process in self.children.values():
+            signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS_MAX
-        for child in self.children.values():
+        for process in self.children.values():
             try:
-                child.wait(max(0.1, deadline - time.monotonic()))
+                process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 pass
-            signal_group(child, signal.SIGKILL)  # a child that was left behind holds the port
-            child.wait()
+            signal_group(process, signal.SIGKILL)  # a child that was left behind holds the port
+            process.wait()
 
 
-def signal_group(child, number):
+def complaints(text):
+    """Of a log the last lines that are warnings or errors; the last line where none is."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    wrong = [line for line in lines if COMPLAINT.search(line)]
+    return " / ".join(line[:400] for line in wrong[-COMPLAINTS_QUOTED_MAX:] or lines[-1:]) or "it wrote nothing"
+
+
+def signal_group(process, number):
     try:
-        os.killpg(child.pid, number)
+        os.killpg(process.pid, number)
     except ProcessLookupError:
         pass
 
@@ -282,4 +299,20 @@ def parse_peer(text):
     name, found, command = text.partition("=")
     if not found or not name or "{port}" not in command:
         raise ValueError(f"--peer {text!r}: NAME=COMMAND is wanted, with {{port}} in the command")
+    if name in BUILT_IN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"--peer {text!r}: wanted is a name of letters, digits and . _ - other than {', '.join(BUILT_IN)}")
+    try:
+        shlex.split(command)
+    except ValueError as wrong:
+        raise ValueError(f"--peer {text!r}: a command with quotes as in a shell is wanted: {wrong}") from None
     return Peer(name, command)
+
+
+def parse_peers(texts):
+    peers = {}
+    for text in texts:
+        peer = parse_peer(text)
+        if peer.name in peers:
+            raise ValueError(f"--peer {text!r}: wanted is a name that no other --peer has")
+        peers[peer.name] = peer
+    return list(peers.values())
