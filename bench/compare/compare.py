@@ -3,11 +3,13 @@
 costs, with ratios and bars. See README.md beside this file."""
 import argparse
 import json
+import math
 import os
 import pathlib
 import shlex
 import signal
 import sys
+import tempfile
 import time
 
 import machine
@@ -25,10 +27,12 @@ examples:
   bench/compare/compare.py --quick --out /tmp/smoke                    does everything still run
   bench/compare/compare.py --peer 'other=/opt/other/server --port {port}' --scenarios fanout
 
-exit codes: 0 done; 1 a bar misses and --check was given; 2 wrong usage; 3 a run failed, or nothing could be run
+exit codes: 0 done; 1 a bar misses and --check was given; 2 wrong usage; 3 a run failed, nothing could be run, or the results
+could not be written (the table is on stdout all the same)
 """
 # A server's start, its end, connecting, and tidying up.
 OVERHEAD_S = 3.0
+PORTS = 100
 
 
 class Setup:
@@ -48,9 +52,24 @@ class Setup:
 
     def next_port(self):
         """Two ports per run (Penstock's API has the second), going round, so that no run meets the TIME_WAIT of the last."""
-        port = self.ports_from + 2 * (self.ports_taken % 50)
+        port = self.ports_from + 2 * (self.ports_taken % (PORTS // 2))
         self.ports_taken += 1
         return port
+
+
+def number_in(kind, low, high, above=False):
+    """An argparse type that says what it takes. `above`: `low` itself is too low."""
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        # No comparison holds for nan.
+        if low <= value <= high and not (above and value == low):
+            return value
+        raise argparse.ArgumentTypeError(f"{text!r}: a{' whole' if kind is int else ''} number {'above' if above else 'from'} "
+                                         f"{low} {'and up to' if above else 'to'} {high} is wanted")
+    return read
 
 
 def parse_arguments(arguments):
@@ -60,18 +79,20 @@ def parse_arguments(arguments):
     parser.add_argument("--servers", nargs="+", metavar="NAME", default=[], help="of penstock, nginx-rtmp, floor, peers (all)")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
                         help="another RTMP server, in the foreground, with {port} in its command; may be given again")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured (3)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="window of each measurement (8)")
-    parser.add_argument("--quiet-s", type=float, default=0.0, metavar="S",
+    parser.add_argument("--rounds", type=number_in(int, 1, 1000), metavar="N", help="how often each is measured (3)")
+    parser.add_argument("--seconds", type=number_in(float, 0, 3600, above=True), metavar="S",
+                        help="window of each measurement (8)")
+    parser.add_argument("--quiet-s", type=number_in(float, 0, 3600), default=0.0, metavar="S",
                         help="before each run, wait so long at most until nobody else uses the two cores (0)")
     parser.add_argument("--server-core", type=int, default=0, metavar="N", help="(0)")
     parser.add_argument("--generator-core", type=int, default=1, metavar="N", help="(1)")
     parser.add_argument("--build", type=pathlib.Path, default=machine.ROOT / "build" / "release", metavar="DIR",
                         help="where the programs are (build/release)")
     parser.add_argument("--load", type=pathlib.Path, metavar="FILE", help="penstock-load, when it is not in the build folder")
-    parser.add_argument("--congestion", default="cubic", metavar="NAME",
+    parser.add_argument("--congestion", metavar="NAME",
                         help="TCP congestion control of both ends (cubic); `system` leaves the host's, in the host's network")
-    parser.add_argument("--ports-from", type=int, default=22000, metavar="PORT", help="the first of 100 ports (22000)")
+    parser.add_argument("--ports-from", type=number_in(int, 1, 65536 - PORTS), default=22000, metavar="PORT",
+                        help="the first of 100 ports (22000)")
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="(bench/results/DATE-COMMIT)")
     parser.add_argument("--quick", action="store_true", help="one round of a second with few connections: a smoke test")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bar misses")
@@ -80,11 +101,12 @@ def parse_arguments(arguments):
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.seconds = options.seconds or (1.0 if options.quick else 8.0)
-    if options.rounds < 1 or options.seconds <= 0:
-        parser.error("--rounds and --seconds must be above 0")
+    # What was asked for must take effect; the default may be out of reach, and is noted then.
+    options.congestion_asked = options.congestion not in (None, "system")
+    options.congestion = options.congestion or "cubic"
     try:
         options.chosen = scenarios.chosen(options.scenarios)
-        options.peers = [servers.parse_peer(text) for text in options.peer]
+        options.peers = servers.parse_peers(options.peer)
     except ValueError as wrong:
         parser.error(str(wrong))
     options.build = options.build.resolve()
@@ -164,7 +186,7 @@ def run_all(options, setup, runs, results):
             failed += run["value"] is None
             outcome = f"{table.number(run['value'])} {scenarios.UNITS[scenario.metric]}"
             outcome += f" ({'; '.join(run['notes'])})" if run["notes"] else ""
-        except (servers.ServerFailed, measure.RunFailed) as problem:
+        except (servers.ServerFailed, measure.RunFailed, OSError) as problem:
             failed += 1
             run = {"value": None, "shares": {}, "notes": [f"failed: {problem}"], "commands": [], "reports": []}
             outcome = run["notes"][0]
@@ -180,9 +202,15 @@ def run_all(options, setup, runs, results):
 
 
 def results_folder(options, facts):
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        return options.out
+    """Made before anything is measured, with a file written to try it: forty minutes must not end at a missing right."""
+    folder = options.out or new_folder(facts)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as trial:
+        trial.write(b"results\n")
+    return folder
+
+
+def new_folder(facts):
     base = machine.ROOT / "bench" / "results" / f"{facts['date']}-{facts['commit']}"
     for folder in [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 1000))]:
         try:
@@ -193,9 +221,8 @@ def results_folder(options, facts):
     raise OSError(f"{base} is there a thousand times")
 
 
-def write_results(options, facts, results, server_names):
-    """results.md, results.json, runs.jsonl and the plot; returns (JSON object, markdown, folder)."""
-    folder = results_folder(options, facts)
+def put_together(options, facts, results, server_names, folder):
+    """(JSON object, markdown); the plot is drawn, because the markdown shows it when it is there."""
     no_plot = plot.draw(options.chosen, results, server_names, folder)
     if no_plot:
         say(f"compare: no plot: {no_plot}")
@@ -205,6 +232,12 @@ def write_results(options, facts, results, server_names):
                           for scenario in options.chosen},
              "bars": table.bar_rows(options.chosen, results),
              "values": table.value_rows(options.chosen, results, server_names)}
+    return whole, text
+
+
+def write_results(folder, whole, text, results):
+    """results.md, results.json and runs.jsonl."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(text)
     (folder / "results.json").write_text(json.dumps(whole, indent=1) + "\n")
     # Apart, and a line each: they are twenty times as long, and read by nobody until a number is doubted.
@@ -213,7 +246,21 @@ def write_results(options, facts, results, server_names):
             for server, runs in by_server.items():
                 for number, run in enumerate(runs, 1):
                     lines.write(json.dumps({"scenario": scenario, "server": server, "round": number, **run}) + "\n")
-    return whole, text, folder
+
+
+def enter_network(options):
+    """Why the network is the host's; None when it is one of our own. Ends the program when what --congestion names has no
+    effect."""
+    if options.congestion == "system":
+        return "wanted so"
+    refused = machine.enter_namespace(options.congestion)
+    problem = machine.congestion_not_in_effect(options.congestion) if options.congestion_asked else None
+    if problem:
+        say(f"compare: --congestion {options.congestion} has no effect: {problem}{f' ({refused})' if refused else ''}")
+        sys.exit(2)
+    if refused:
+        say(f"compare: no network namespace of its own, so both ends have the host's congestion control: {refused}")
+    return refused
 
 
 def main():
@@ -229,9 +276,7 @@ def main():
     if not usable:
         say("compare: no server can run here")
         return 3
-    refused = "wanted so" if options.congestion == "system" else machine.enter_namespace(options.congestion)
-    if refused and options.congestion != "system":
-        say(f"compare: no network namespace of its own, so both ends have the host's congestion control: {refused}")
+    refused = enter_network(options)
     machine.raise_descriptor_limit()
     setup = Setup(options, load_program)
     # SIGTERM ends it as Ctrl-C does: servers are stopped, what there is is written.
@@ -240,10 +285,20 @@ def main():
     os.sched_setaffinity(0, {options.generator_core})
     command = shlex.join([os.path.relpath(sys.argv[0], machine.ROOT), *sys.argv[1:]])
     facts = machine.facts(command, options, refused)
+    try:
+        folder = results_folder(options, facts)
+    except OSError as problem:
+        say(f"compare: nothing is measured, for the results could not be written: {problem}")
+        return 3
     results = table.Results()
     failed = run_all(options, setup, plan(options, usable), results)
-    whole, text, folder = write_results(options, facts, results, [server.name for server in usable])
-    print(json.dumps(whole) if options.json else text)
+    whole, text = put_together(options, facts, results, [server.name for server in usable], folder)
+    print(json.dumps(whole) if options.json else text, flush=True)
+    try:
+        write_results(folder, whole, text, results)
+    except OSError as problem:
+        say(f"compare: the results are on stdout alone, and could not be written: {problem}")
+        return 3
     say(f"compare: written to {folder}")
     if failed:
         return 3

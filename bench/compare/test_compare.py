@@ -1,12 +1,18 @@
 #!/usr/bin/python3
-"""What compare.py computes: medians, ratios, bars, tables, commands. No server is started here."""
+"""What compare.py computes: medians, ratios, bars, tables, commands; and what it refuses. No server is started here."""
+import contextlib
+import io
 import json
+import os
 import pathlib
+import signal
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import child
 import compare
 import measure
 import plot
@@ -91,6 +97,14 @@ class Bars(unittest.TestCase):
         rows = table.bar_rows([scenarios.BY_NAME["fanout_1x500"]], results)
         self.assertEqual([(row["measured"], row["verdict"]) for row in rows if row["against"] == "gaps"], [(3, "misses")])
 
+    def test_gaps_that_were_not_counted_and_players_that_stalled_prove_nothing(self):
+        scenario = scenarios.BY_NAME["fanout_1x500"]
+        for report, judged in (({"gaps": 0}, ("holds", 0)), ({"gaps": 0, "players_stalled": 0}, ("holds", 0)),
+                               ({"gaps": None}, ("misses", None)), ({"gaps": 0, "players_stalled": 2}, ("misses", 0))):
+            results = table.Results()
+            results.add(scenario.name, "penstock", {**run(1.0), "reports": [report]})
+            self.assertEqual(table.judge_gaps(scenario, results), judged)
+
     def test_a_run_that_failed_proves_no_absence_of_gaps(self):
         results = results_of({"fanout_1x500": {"penstock": [None]}})
         self.assertEqual(table.judge_gaps(scenarios.BY_NAME["fanout_1x500"], results)[0], "?")
@@ -127,6 +141,12 @@ class Values(unittest.TestCase):
         notes = measure.notes_on(scenarios.BY_NAME["ingest_watched_1000"], [report])
         self.assertEqual(notes, ["9 of 10 publishers held", "1 connections failed", "errors: reset 2",
                                  "publishers late by 80 ms (p99)"])
+
+    def test_gaps_unknown_and_players_stalled_are_noted(self):
+        report = {"mode": "mixed", "gaps": None, "players_stalled": 3}
+        self.assertEqual(measure.notes_on(scenarios.BY_NAME["fanout_1x500"], [report]),
+                         ["doubtful: whether there were gaps is not known", "doubtful: 3 players stalled"])
+        self.assertEqual(measure.notes_on(scenarios.BY_NAME["idle_10000"], [{"mode": "play", "players_stalled": 9}]), [])
 
 
 class Tables(unittest.TestCase):
@@ -206,7 +226,7 @@ class Plans(unittest.TestCase):
         self.assertTrue(compare.takes_part(peer, scenarios.BY_NAME["memory_player"], [peer]))
         self.assertFalse(compare.takes_part(peer, scenarios.BY_NAME["workers_2"], [peer]))
         self.assertFalse(compare.takes_part(servers.Server("floor"), scenarios.BY_NAME["connect"], [peer]))
-        for wrong in ("noname", "a=no port", "=x {port}"):
+        for wrong in ("noname", "a=no port", "=x {port}", "floor=x {port}", "../a=x {port}", "a=x '{port}"):
             with self.assertRaises(ValueError):
                 servers.parse_peer(wrong)
 
@@ -225,6 +245,40 @@ class Plans(unittest.TestCase):
         self.assertEqual([scenarios.bits(text) for text in ("20k", "1M", "1.5M", "7")], [20000, 10**6, 1500000, 7])
         with self.assertRaises(ValueError):
             scenarios.bits("fast")
+
+
+class Usage(unittest.TestCase):
+    def test_what_cannot_be_meant_is_refused_with_what_would_be_taken(self):
+        for arguments, said in ((["--seconds", "nan"], "above 0"), (["--seconds", "0"], "above 0"), (["--rounds", "0"], "from 1"),
+                                (["--ports-from", "70000"], "from 1 to 65436"), (["--peer", "penstock=x {port}"], "other than"),
+                                (["--peer", "a=x {port}", "--peer", "a=y {port}"], "no other --peer"),
+                                (["--peer", "a=x '{port}"], "quotes")):
+            with contextlib.redirect_stderr(io.StringIO()) as stderr, self.assertRaises(SystemExit) as ended:
+                compare.parse_arguments(arguments)
+            self.assertEqual(ended.exception.code, 2)
+            self.assertIn(said, stderr.getvalue())
+
+    def test_built_in_names_are_those_of_the_servers(self):
+        options = compare.parse_arguments([])
+        self.assertEqual(tuple(options.available), servers.BUILT_IN)
+
+
+class Processes(unittest.TestCase):
+    def test_a_process_ends_with_the_one_that_started_it(self):
+        # Standard output is the grandchild's too: it is at its end when that one has ended.
+        script = ("import signal, subprocess, sys, time; sys.path.insert(0, sys.argv[1]); import child; "
+                  "subprocess.Popen(['sleep', '60'], **child.settings(signal.SIGTERM)); print('started', flush=True); "
+                  "time.sleep(60)")
+        with subprocess.Popen([sys.executable, "-c", script, os.path.dirname(child.__file__)],
+                              stdout=subprocess.PIPE) as parent:
+            parent.stdout.readline()
+            parent.send_signal(signal.SIGKILL)
+            self.assertEqual(parent.communicate(timeout=10)[0], b"")
+
+    def test_of_a_log_what_is_wrong_is_quoted(self):
+        self.assertEqual(servers.complaints("[info] a\n[warning] b\n[error] c\n[info] d\n"), "[warning] b / [error] c")
+        self.assertEqual(servers.complaints("one\ntwo\n"), "two")
+        self.assertEqual(servers.complaints(""), "it wrote nothing")
 
 
 if __name__ == "__main__":
