@@ -156,6 +156,7 @@ class Worker {
   void drop_gop(Stream& stream);
   [[nodiscard]] bool wanted(const Stream& stream, const media::TagInfo& info) const;
   Frame* begin_frame(Stream& stream, const rtmp::WireHeader& header);
+  Frame* begin_kept_frame(Stream& stream, const rtmp::WireHeader& header);
   Frame* kept(Frame* frame);
   bool free_memory();
   bool shed_backlog();

@@ -130,7 +130,8 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   if (assembly.message_bytes > config_bytes_max) assembly.info.config = false;
   if (!wanted(stream, assembly.info)) return false;
   const rtmp::WireHeader header = wire_header(assembly);
-  assembly.frame = begin_frame(stream, header);
+  assembly.frame =
+      assembly.info.config ? begin_kept_frame(stream, header) : begin_frame(stream, header);
   // Without its header the whole stream would be lost, for as long as it lives: that one message
   // gets memory from elsewhere.
   if (assembly.frame == nullptr && assembly.info.config) {
@@ -147,6 +148,15 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   assembly.frame->config_key =
       static_cast<uint16_t>(assembly.info.config_slot << 8 | assembly.info.track);
   return true;
+}
+
+/// For what will be kept. While nobody watches it goes nowhere else, and a log that nothing else is
+/// written to needs no block.
+Frame* Worker::begin_kept_frame(Stream& stream, const rtmp::WireHeader& header) {
+  const auto bytes = static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out));
+  const bool watched = !stream.subscribers.empty() || stream.routes != 0;
+  if (!watched && bytes <= small_config_bytes_max) return frames_.make_own_room(bytes);
+  return begin_frame(stream, header);
 }
 
 /// What is kept as long as the stream lives: of a small frame a copy, because in the log it would
@@ -368,7 +378,7 @@ void Worker::data_message(Stream& stream, const rtmp::DataMessage& message) {
                                 .timestamp = message.timestamp,
                                 .message_bytes = static_cast<uint32_t>(message.body.size()),
                                 .message_stream_id = wire_message_stream_id};
-  Frame* frame = begin_frame(stream, header);
+  Frame* frame = message.metadata ? begin_kept_frame(stream, header) : begin_frame(stream, header);
   if (frame == nullptr) return;
   if (!FrameLog::grow(frames_, frame, frame->length)) {
     frames_.release(frame);
