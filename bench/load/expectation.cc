@@ -47,6 +47,7 @@ const std::vector<std::string_view>& measure_names() {
   static const std::vector<std::string_view> names = {
       "gaps",
       "players_with_gaps",
+      "players_stalled",
       "streams_without_gap",
       "publishers_held",
       "players_held",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "bench/load/stall.h"
 #include "dataplane/engine/uring/ring.h"
 #include "penstock/base/assert.h"
 
@@ -20,6 +21,9 @@ constexpr size_t events_per_tick = 1024;
 
 // A server that has not accepted a stream for so long will not.
 constexpr uint64_t start_ms_max = 10'000;
+constexpr std::string_view silent_start = "no answer in 10 s";
+
+constexpr std::string_view turned_away = "closed by the server before the stream started";
 
 std::string_view connect_failure(engine::CloseReason reason) {
   switch (reason) {
@@ -80,6 +84,7 @@ void Generator::start_publisher(uint32_t publisher, uint32_t name_number) {
   if (link.open(setup_.link, true, name_of(name_number), name_number, now_)) {
     own(link, publisher);
   } else {
+    note_failure(publishers_[publisher], "no descriptor left");
     fail(link, "no descriptor left");
     ended_.push_back(publisher);
   }
@@ -109,6 +114,29 @@ void Generator::begin_window() {
   for (Publisher& publisher : publishers_)
     publisher.held = publisher.link.state() == LinkState::live;
   for (Player& player : players_) player.begin_window();
+}
+
+void Generator::end_window(Instant began) {
+  const MediaLoop& loop = setup_.loop;
+  const uint64_t limit_ns = stall_limit_ns(now_.since(began), loop.step_ms_max);
+  const uint64_t interval_ns = loop.period_us * ns_per_us / loop.messages.size();
+  for (uint32_t i = 0; i < players_.size(); ++i) {
+    Player& player = players_[i];
+    const uint32_t stream = i % options_.streams;
+    if (stream >= publishers_.size()) continue;  // others publish it, or nobody
+    const Publisher& publisher = publishers_[stream];
+    if (player.link.state() != LinkState::live || publisher.link.state() != LinkState::live)
+      continue;
+    const Flow flow{.live_since = std::max(player.link.since(), publisher.link.since()),
+                    .last_received_at = player.last_received_at,
+                    .may_read_at = player.may_read_at,
+                    .last_sent_at = publisher.last_sent_at,
+                    .blocked = publisher.link.unsent_bytes() > 0};
+    const Instant since = stalled_since(flow, now_, limit_ns);
+    player.stalled = since != Instant::never();
+    if (player.stalled && loop.stamped && !setup_.blast)
+      age_missing(tally_.latency, flow, since, now_, interval_ns);
+  }
 }
 
 void Generator::tick(Instant wake_at) {
@@ -154,10 +182,13 @@ void Generator::end_silent_starts() {
   const auto check = [&](Link& link) {
     const bool starting =
         link.state() == LinkState::starting || link.state() == LinkState::connecting;
-    if (starting && now_.since(link.since()) > start_ms_max * ns_per_ms)
-      fail(link, "no answer in 10 s");
+    if (!starting || now_.since(link.since()) <= start_ms_max * ns_per_ms) return false;
+    fail(link, silent_start);
+    return true;
   };
-  for (Publisher& publisher : publishers_) check(publisher.link);
+  for (Publisher& publisher : publishers_) {
+    if (check(publisher.link)) note_failure(publisher, silent_start);
+  }
   for (Player& player : players_) check(player.link);
 }
 
@@ -189,12 +220,18 @@ void Generator::on_publisher(uint32_t index, const engine::EngineEvent& event) {
       on_received(publisher, index, event.bytes);
       break;
     case engine::EngineEventKind::sent:
+      publisher.last_sent_at = now_;
       publisher.on_sent(setup_, event.sent_bytes, tally_);
       schedule_next(index);
       break;
     case engine::EngineEventKind::ended:
     case engine::EngineEventKind::closed:
       publisher.held = false;
+      if (link.state() == LinkState::connecting) {
+        note_failure(publisher, connect_failure(event.reason));
+      } else if (link.state() == LinkState::starting) {
+        note_failure(publisher, turned_away);
+      }
       on_lost(link, event);
       if (link.state() == LinkState::idle) ended_.push_back(index);
       break;
@@ -205,7 +242,10 @@ void Generator::on_received(Publisher& publisher, uint32_t index, Bytes bytes) {
   Link& link = publisher.link;
   if (link.state() == LinkState::closing) return;
   const bool was_live = link.state() == LinkState::live;
-  if (const auto failure = link.feed(setup_.link, bytes, now_)) return fail(link, *failure);
+  if (const auto failure = link.feed(setup_.link, bytes, now_)) {
+    note_failure(publisher, *failure);
+    return fail(link, *failure);
+  }
   if (!was_live && link.state() == LinkState::live) {
     publisher.begin(setup_, now_, tally_);
     published_.push_back(index);
@@ -280,12 +320,17 @@ void Generator::fail(Link& link, std::string_view kind) {
   link.close(setup_.link, now_);
 }
 
+void Generator::note_failure(Publisher& publisher, std::string_view kind) {
+  publisher.failed = true;
+  if (first_publish_failure_.empty()) first_publish_failure_ = kind;
+}
+
 /// The server ended it, or the engine did what close() asked for.
 void Generator::on_lost(Link& link, const engine::EngineEvent& event) {
   if (link.state() == LinkState::connecting) {
     fail(link, connect_failure(event.reason));
   } else if (link.state() == LinkState::starting) {
-    fail(link, "closed by the server before the stream started");
+    fail(link, turned_away);
   } else if (link.state() == LinkState::live) {
     ++tally_.closed_by_server;
     tally_.count_error(event.kind == engine::EngineEventKind::ended   ? "ended by the server"

@@ -31,6 +31,8 @@ class Generator {
   void close_everything();
   /// Zeroes what is counted in the window and marks who is there.
   void begin_window();
+  /// Marks who is stalled, and counts the age of what they miss.
+  void end_window(Instant began);
 
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] Tally& tally() { return tally_; }
@@ -42,6 +44,8 @@ class Generator {
   [[nodiscard]] const std::vector<uint32_t>& ended() const { return ended_; }
   /// The first connection that could not be made, and why; for a run that gets nowhere.
   [[nodiscard]] const std::string& first_failure() const { return first_failure_; }
+  /// Of a publisher that could not be started.
+  [[nodiscard]] const std::string& first_publish_failure() const { return first_publish_failure_; }
 
  private:
   void on_event(const engine::EngineEvent& event);
@@ -51,6 +55,7 @@ class Generator {
   void on_received(Player& player, uint32_t index, Bytes bytes);
   void on_lost(Link& link, const engine::EngineEvent& event);
   void fail(Link& link, std::string_view kind);
+  void note_failure(Publisher& publisher, std::string_view kind);
   void schedule_next(uint32_t publisher);
   void put(uint32_t publisher, Instant due);
   void end_silent_starts();
@@ -69,6 +74,7 @@ class Generator {
   std::vector<uint32_t> ended_;
   std::vector<engine::EngineEvent> events_;
   std::string first_failure_;
+  std::string first_publish_failure_;
   Instant now_;
   Instant starts_checked_;
 };

@@ -8,6 +8,7 @@ void Player::begin(Tally& tally) {
   ++tally.connections_opened;
   continuity_ = Continuity(step_ms_max_);
   head_ = {};
+  last_received_at = {};
 }
 
 std::optional<std::string> Player::take(const Link::Setup& setup, Bytes input, Instant now,
@@ -30,6 +31,7 @@ void Player::take_head(const rtmp::Piece& piece, Bytes head, Instant now, Tally&
   if (type != rtmp::message_type::audio && type != rtmp::message_type::video) return;
   ++tally.messages_received;
   ++messages;
+  last_received_at = now;
   const Arrival arrival = continuity_.take(type, piece.timestamp, head);
   if (arrival.gap) {
     ++gaps;

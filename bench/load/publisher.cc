@@ -10,6 +10,7 @@ namespace penstock::load {
 
 void Publisher::begin(const Setup& setup, Instant now, Tally& tally) {
   ++incarnation_;
+  ever_live = true;
   sequence_ = {};
   message_ = 0;
   begun_ = 0;
@@ -50,6 +51,7 @@ void Publisher::send_due(const Setup& setup, Instant now, Tally& tally) {
   link.send(setup.link, slices);
   if (tally.measuring) tally.schedule_lag.count(now.since(due));
   ++tally.messages_sent;
+  last_sent_at = now;
   if (++message_ == setup.loop.messages.size()) {
     message_ = 0;
     turn_began_ = turn_began_.after_ns(setup.loop.period_us * ns_per_us);

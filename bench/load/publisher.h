@@ -24,6 +24,9 @@ class Publisher {
   Link link;
   bool held = false;       // live since the measurement window began
   bool scheduled = false;  // in the schedule, once
+  bool ever_live = false;  // the server has accepted it at least once
+  bool failed = false;     // it could not be started at least once
+  Instant last_sent_at;    // handed over, or taken by the kernel
 
   /// The server has accepted: from now on media flows.
   void begin(const Setup& setup, Instant now, Tally& tally);

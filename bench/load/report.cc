@@ -17,7 +17,10 @@ double share_ms(const Histogram& histogram, double share) {
   return static_cast<double>(histogram.at_share_ns(share)) / 1e6;
 }
 
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+template <typename Number>
+Json or_null(const std::optional<Number>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
 
 Json options_json(const Options& options) {
   Json json = {{"app", options.app},
@@ -64,8 +67,8 @@ Json server_json(const Summary& summary) {
           {"bytes_per_connection", or_null(server.bytes_per_connection)}};
 }
 
-Json latency_json(const Histogram& latency) {
-  if (latency.total() == 0) return nullptr;
+Json latency_json(const Summary& summary, const Histogram& latency) {
+  if (!summary.latency_measured) return nullptr;
   return {{"p50", share_ms(latency, 0.5)},
           {"p99", share_ms(latency, 0.99)},
           {"p999", share_ms(latency, 0.999)},
@@ -99,9 +102,27 @@ std::string expectations_text(const Options& options, const Summary& summary, co
 }
 
 std::string canonical_text(const Summary& summary, const Tally& tally) {
-  return fmt::format("streams held without a gap: {} of {}\np99 relay latency: {:.2f} ms\n",
-                     summary.streams_without_gap, summary.streams_wanted,
-                     share_ms(tally.latency, 0.99));
+  const std::string streams =
+      summary.streams_without_gap
+          ? fmt::format("{} of {}", *summary.streams_without_gap, summary.streams_wanted)
+          : "not measured";
+  const std::string latency = summary.latency_measured
+                                  ? fmt::format("{:.2f} ms", share_ms(tally.latency, 0.99))
+                                  : "not measured";
+  return fmt::format("streams held without a gap: {}\np99 relay latency: {}\n", streams, latency);
+}
+
+void gap_line(std::string& out, const Summary& summary, const Tally& tally) {
+  if (!summary.gaps) {
+    out += "gaps               not measured: no player received media in the window\n";
+    return;
+  }
+  fmt::format_to(std::back_inserter(out),
+                 "gaps               {}, at {} of {} players; {} messages missing", *summary.gaps,
+                 *summary.players_with_gaps, summary.players_wanted, tally.messages_missing);
+  if (summary.players_stalled.value_or(0) > 0)
+    out += fmt::format("; {} players stalled", *summary.players_stalled);
+  out += '\n';
 }
 
 void traffic_lines(std::string& out, const Options& options, const Summary& summary,
@@ -126,16 +147,17 @@ void traffic_lines(std::string& out, const Options& options, const Summary& summ
                    summary.players_held, summary.players_wanted,
                    quantity_text(static_cast<double>(tally.bytes_received), "B"),
                    rate(tally.bytes_received), tally.messages_received);
-    fmt::format_to(line, "gaps               {}, at {} of {} players; {} messages missing\n",
-                   tally.gaps, summary.players_with_gaps, summary.players_wanted,
-                   tally.messages_missing);
+    gap_line(out, summary, tally);
   }
-  if (tally.latency.total() > 0) {
+  if (summary.latency_measured) {
     fmt::format_to(line,
                    "latency            p50 {:.2f} ms, p99 {:.2f} ms, p99.9 {:.2f} ms, max {:.2f} "
                    "ms\n",
                    share_ms(tally.latency, 0.5), share_ms(tally.latency, 0.99),
                    share_ms(tally.latency, 0.999), share_ms(tally.latency, 1));
+  } else if (summary.players_silent > 0) {
+    fmt::format_to(line, "latency            not measured: {} of {} players received nothing\n",
+                   summary.players_silent, summary.players_wanted);
   }
 }
 
@@ -186,11 +208,12 @@ std::string json_report(const Options& options, const Summary& summary, const Ta
        {{"p50", share_ms(tally.schedule_lag, 0.5)},
         {"p99", share_ms(tally.schedule_lag, 0.99)},
         {"max", share_ms(tally.schedule_lag, 1)}}},
-      {"gaps", tally.gaps},
+      {"gaps", or_null(summary.gaps)},
       {"messages_missing", tally.messages_missing},
-      {"players_with_gaps", summary.players_with_gaps},
-      {"streams_without_gap", summary.streams_without_gap},
-      {"latency_ms", latency_json(tally.latency)},
+      {"players_with_gaps", or_null(summary.players_with_gaps)},
+      {"players_stalled", or_null(summary.players_stalled)},
+      {"streams_without_gap", or_null(summary.streams_without_gap)},
+      {"latency_ms", latency_json(summary, tally.latency)},
       {"connections",
        {{"opened", tally.connections_opened},
         {"failed", tally.connections_failed},

@@ -89,9 +89,20 @@ class Progress {
   uint64_t received_ = 0;
 };
 
+bool never_accepted(const Publisher& publisher) { return publisher.failed && !publisher.ever_live; }
+
+/// Every publisher has been turned away: whatever players there are, there is nothing to play.
+bool no_publisher_left(Generator& generator) {
+  const auto& publishers = generator.publishers();
+  return !publishers.empty() && std::ranges::all_of(publishers, [](const Publisher& publisher) {
+    return never_accepted(publisher) && publisher.link.state() == LinkState::idle;
+  });
+}
+
 /// Not one stream has started, and none will: nobody is there, or all were turned away.
 bool hopeless(Generator& generator) {
   const Tally& tally = generator.tally();
+  if (no_publisher_left(generator)) return true;
   if (tally.connections_opened > 0 || tally.connections_failed == 0) return false;
   const size_t wanted = generator.publishers().size() + generator.players().size();
   const bool nobody_there = generator.first_failure().starts_with("connection ");
@@ -137,11 +148,20 @@ class Run {
       wake_at = workload_->step(*generator_);
       progress_.show(*generator_, workload_->phase());
       if (hopeless(*generator_)) {
-        outcome.failure = explain(generator_->first_failure(), options_);
+        outcome.failure = explain(first_failure(), options_);
         return outcome;
       }
     }
     end_window();
+    const auto refused = std::ranges::count_if(generator_->publishers(), never_accepted);
+    if (refused > 0 && std::ranges::none_of(generator_->publishers(), &Publisher::ever_live)) {
+      outcome.failure = explain(first_failure(), options_);
+      return outcome;
+    }
+    if (refused > 0) {
+      outcome.warning = fmt::format("{} of {} publishers could not publish: {}", refused,
+                                    options_.publishers, first_failure());
+    }
     outcome.summary = summarise(options_, *generator_, readings_);
     generator_->close_everything();
     generator_->tick(generator_->now());
@@ -150,6 +170,11 @@ class Run {
   }
 
  private:
+  const std::string& first_failure() const {
+    const std::string& publishing = generator_->first_publish_failure();
+    return publishing.empty() ? generator_->first_failure() : publishing;
+  }
+
   void begin_window() {
     measuring_ = true;
     readings_.server_began = read_server_usage(options_.server_pids);
@@ -159,7 +184,11 @@ class Run {
   }
 
   void end_window() {
-    if (!measuring_) begin_window();  // stopped before: what there is, is nothing
+    if (measuring_) {
+      generator_->end_window(readings_.window_began);
+    } else {
+      begin_window();  // stopped before: what there is, is nothing
+    }
     readings_.window_ended = engine::monotonic_now();
     readings_.generator_cpu_s = thread_cpu_s() - readings_.generator_cpu_s;
     readings_.server_ended = read_server_usage(options_.server_pids);

@@ -12,6 +12,7 @@ namespace penstock::load {
 
 struct Outcome {
   std::string failure;  // why it could not run; empty when it could
+  std::string warning;  // it could, but not as it was wanted
   std::unique_ptr<Generator> generator;
   Summary summary;
 };

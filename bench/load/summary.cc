@@ -22,16 +22,26 @@ void count_streams(Summary& summary, const Options& options, Generator& generato
     if (!publishers[i].held) well[i] = false;
   }
   const auto& players = generator.players();
+  uint64_t gaps = generator.tally().gaps;
+  uint32_t with_gaps = 0;
+  uint32_t stalled = 0;
   for (uint32_t i = 0; i < players.size(); ++i) {
     const Player& player = players[i];
     summary.players_held += player.held ? 1 : 0;
-    summary.players_with_gaps += player.gaps > 0 ? 1 : 0;
-    const uint32_t stream = i % options.streams;
-    const bool fine = player.held && player.gaps == 0 && player.messages > 0;
-    if (stream < streams && !fine) well[stream] = false;
+    summary.players_silent += player.messages == 0 && !player.stalled ? 1 : 0;
+    stalled += player.stalled ? 1 : 0;
+    gaps += player.fine() ? 0 : 1;
+    if (player.fine() && player.gaps == 0) continue;
+    ++with_gaps;
+    if (i % options.streams < streams) well[i % options.streams] = false;
   }
   summary.streams_wanted = streams;
+  if (summary.players_silent == players.size()) return;  // also where there are no players
+  summary.gaps = gaps;
+  summary.players_with_gaps = with_gaps;
+  if (options.publishers > 0) summary.players_stalled = stalled;
   summary.streams_without_gap = static_cast<uint32_t>(std::ranges::count(well, true));
+  summary.latency_measured = summary.players_silent == 0 && generator.tally().latency.total() > 0;
 }
 
 Summary::Server server_summary(const Readings& readings, const Options& options,
@@ -65,6 +75,11 @@ struct NamedValue {
 std::optional<double> find(std::string_view name, std::initializer_list<NamedValue> values) {
   const auto found = std::ranges::find(values, name, &NamedValue::name);
   return found == values.end() ? std::nullopt : found->value;
+}
+
+template <typename Number>
+std::optional<double> as_double(const std::optional<Number>& value) {
+  return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
 }
 
 std::optional<double> share_ms(const Histogram& histogram, double share) {
@@ -111,15 +126,19 @@ std::optional<double> measure(std::string_view name, const Summary& summary, con
   uint64_t errors = 0;
   for (const auto& [kind, count] : tally.errors) errors += count;
   const auto number = [](uint64_t value) { return static_cast<double>(value); };
-  return find(name, {{"gaps", number(tally.gaps)},
-                     {"players_with_gaps", summary.players_with_gaps},
-                     {"streams_without_gap", summary.streams_without_gap},
+  const auto latency = [&](double share) {
+    return summary.latency_measured ? share_ms(tally.latency, share) : std::nullopt;
+  };
+  return find(name, {{"gaps", as_double(summary.gaps)},
+                     {"players_with_gaps", as_double(summary.players_with_gaps)},
+                     {"players_stalled", as_double(summary.players_stalled)},
+                     {"streams_without_gap", as_double(summary.streams_without_gap)},
                      {"publishers_held", summary.publishers_held},
                      {"players_held", summary.players_held},
-                     {"p50_ms", share_ms(tally.latency, 0.5)},
-                     {"p99_ms", share_ms(tally.latency, 0.99)},
-                     {"p999_ms", share_ms(tally.latency, 0.999)},
-                     {"max_ms", share_ms(tally.latency, 1)},
+                     {"p50_ms", latency(0.5)},
+                     {"p99_ms", latency(0.99)},
+                     {"p999_ms", latency(0.999)},
+                     {"max_ms", latency(1)},
                      {"lag_p50_ms", share_ms(tally.schedule_lag, 0.5)},
                      {"lag_p99_ms", share_ms(tally.schedule_lag, 0.99)},
                      {"lag_max_ms", share_ms(tally.schedule_lag, 1)},

@@ -18,9 +18,15 @@ struct Summary {
   uint32_t publishers_held = 0;
   uint32_t players_wanted = 0;
   uint32_t players_held = 0;
-  uint32_t players_with_gaps = 0;
+  uint32_t players_silent = 0;  // wanted, and nothing of the window's media came
   uint32_t streams_wanted = 0;
-  uint32_t streams_without_gap = 0;
+  // Nothing, unless some player received media in the window, or waited for it in vain.
+  std::optional<uint64_t> gaps;  // a player that was lost, silent or stalled has one for that
+  std::optional<uint32_t> players_with_gaps;
+  std::optional<uint32_t> players_stalled;
+  std::optional<uint32_t> streams_without_gap;
+  // Every player received media in the window, or what it missed has been counted with its age.
+  bool latency_measured = false;
   double connections_per_second = 0;
   double generator_cpu_s = 0;
 

@@ -1,5 +1,6 @@
 """penstock-load against real servers: what it reports is what happened, and what it publishes is real."""
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -236,3 +237,27 @@ def test_another_server_is_loaded_just_so(nginx):
                        "--expect", "gaps=0", "--expect", "players_held=6")
     # The worker is a child of the process that was named.
     assert len(report["server_usage"]["pids"]) == 2 and report["server_usage"]["cpu_s"] > 0
+
+
+def test_a_server_that_freezes_in_the_window_is_seen(make_penstock, studio):
+    frozen = make_penstock().start()
+    run = studio.start([PROGRAMS / "penstock-load", "mixed", "--server", f"127.0.0.1:{frozen.rtmp_port}", "--publishers", 2,
+                        "--players", 4, "--ramp-s", 0, "--warmup-s", 0.2, "--duration-s", 6, "--json",
+                        "--expect", "gaps=0", "--expect", "p99_ms<500", "--expect", "streams_without_gap=2"], "load")
+    frozen.wait_live("live/load-1")
+    time.sleep(1)
+    os.kill(frozen.dataplane.pid, signal.SIGSTOP)
+    try:
+        assert run.wait(30) == 1
+    finally:
+        os.kill(frozen.dataplane.pid, signal.SIGCONT)
+    report = report_of(run)
+    assert [one["holds"] for one in report["expectations"]] == [False, False, False]
+    assert report["players_stalled"] == 4 and report["gaps"] >= 4 and report["latency_ms"]["max"] > 1000
+
+
+def test_nothing_received_is_no_absence_of_gaps(penstock):
+    report = load_json(penstock.rtmp_port, "play", "--players", 2, "--name", "nobody", *SHORT, "--expect", "gaps=0", code=1)
+    assert report["gaps"] is None and report["streams_without_gap"] is None and report["latency_ms"] is None
+    report = load_json(penstock.rtmp_port, "publish", "--publishers", 1, "--name", "alone", *SHORT, "--expect", "gaps=0", code=1)
+    assert report["gaps"] is None
