@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string_view>
@@ -18,6 +21,9 @@ namespace {
 
 // A longer one would need extended timestamps in the headers of a loop; it is 4.6 hours.
 constexpr uint32_t file_ms_max = 0xFFFFFE;
+
+// Messages are found by 32-bit offsets into the image, which chunk headers make larger.
+constexpr uint64_t file_bytes_max = uint64_t{2} << 30;
 
 media::TagInfo inspect(const media::FlvTag& tag) {
   const Bytes prefix = tag.data.first(std::min(tag.data.size(), media::tag_prefix_bytes));
@@ -78,6 +84,11 @@ std::expected<MediaLoop, std::string> make_flv_loop(Bytes file, uint32_t chunk_b
 std::expected<MediaLoop, std::string> make_loop_for(const Options& options) {
   if (options.flv.empty()) return make_synthetic_loop(options.media, options.chunk_bytes);
   std::ifstream stream(options.flv, std::ios::binary);
+  if (!stream) return std::unexpected(fmt::format("--flv {}: {}", options.flv, strerror(errno)));
+  std::error_code error;
+  const uint64_t bytes = std::filesystem::file_size(options.flv, error);
+  if (!error && bytes > file_bytes_max)
+    return std::unexpected(fmt::format("--flv {} is larger than 2 GiB", options.flv));
   const std::vector<uint8_t> file{std::istreambuf_iterator<char>(stream), {}};
   auto loop = make_flv_loop(file, options.chunk_bytes);
   if (!loop) return std::unexpected(fmt::format("--flv {} {}", options.flv, loop.error()));

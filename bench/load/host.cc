@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -41,10 +42,21 @@ HostAndPort split(std::string_view server) {
   return {std::string(server.substr(0, colon)), std::string(server.substr(colon + 1))};
 }
 
+/// The host's resolver takes any number and cuts it to 16 bits.
+bool is_port(std::string_view text) {
+  uint16_t port = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc{} && rest == text.data() + text.size() && port > 0;
+}
+
 }  // namespace
 
 std::expected<engine::Endpoint, std::string> resolve(std::string_view server) {
   const HostAndPort parts = split(server);
+  if (!parts.port.empty() && !is_port(parts.port)) {
+    return std::unexpected(
+        fmt::format("--server {}: '{}' is no port; expected 1 to 65535", server, parts.port));
+  }
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;

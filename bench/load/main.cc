@@ -1,9 +1,14 @@
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <string>
@@ -36,18 +41,32 @@ int complain(const std::string& what, ExitCode code) {
   return code;
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+/// False when it did not get there: a full disk, a reader that has gone.
+bool print(const std::string& text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
+}
 
-bool write_percentiles(const Options& options, const Tally& tally) {
-  if (options.percentiles.empty()) return true;
-  const std::string lines = tally.latency.percentile_lines();
-  if (options.percentiles == "-") {
-    print(lines);
-    return true;
+int complain_of_stdout() {
+  return complain(fmt::format("cannot write to stdout: {}", std::strerror(errno)), could_not_run);
+}
+
+/// A connection or the ring must not become a standard stream. False when stdout is closed.
+bool hold_standard_streams() {
+  const bool has_stdout = ::fcntl(STDOUT_FILENO, F_GETFD) >= 0;
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // The lowest free number is taken.
+    if (::fcntl(standard, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return false;
   }
-  std::ofstream file(options.percentiles);
-  file << lines;
-  return file.good();
+  return has_stdout;
+}
+
+/// Before the run, so that no run is in vain.
+std::optional<std::string> open_percentiles(const Options& options, std::ofstream& file) {
+  if (options.percentiles.empty() || options.percentiles == "-") return std::nullopt;
+  file.open(options.percentiles);
+  if (file) return std::nullopt;
+  return fmt::format("cannot write {}: {}", options.percentiles, std::strerror(errno));
 }
 
 std::optional<std::string> prepare_host(const Options& options) {
@@ -90,6 +109,18 @@ void warn_of_lag(const Tally& tally) {
                lag_ms);
 }
 
+void warn_of_size(const MediaLoop& loop) {
+  // What servers take (Penstock's limit too): no encoder comes near it.
+  constexpr uint32_t message_bytes_usual = 8u << 20;
+  uint32_t largest = 0;
+  for (const LoopMessage& message : loop.messages)
+    largest = std::max(largest, message.payload_bytes);
+  if (largest <= message_bytes_usual) return;
+  std::fprintf(stderr,
+               "penstock-load: the largest message has %.1f MiB: servers refuse more than 8\n",
+               largest / 1048576.0);
+}
+
 int run(Options options) {
   const auto endpoint = resolve(options.server);
   if (!endpoint) return complain(endpoint.error(), usage);
@@ -97,6 +128,10 @@ int run(Options options) {
   if (const auto problem = prepare_host(options)) return complain(*problem, could_not_run);
   auto loop = make_loop_for(options);
   if (!loop) return complain(loop.error(), could_not_run);
+  warn_of_size(*loop);
+  std::ofstream percentiles;
+  if (const auto problem = open_percentiles(options, percentiles))
+    return complain(*problem, could_not_run);
   auto engine = engine::make_uring_engine(engine_options_for(options));
   if (!engine) return complain(engine.error(), could_not_run);
 
@@ -106,21 +141,30 @@ int run(Options options) {
   if (!outcome.failure.empty()) return complain(outcome.failure, could_not_run);
 
   const Tally& tally = outcome.generator->tally();
+  if (!outcome.warning.empty()) complain(outcome.warning, done);
   warn_of_lag(tally);
-  print(options.json ? json_report(options, outcome.summary, tally)
-                     : text_report(options, outcome.summary, tally));
-  if (!write_percentiles(options, tally))
-    return complain("cannot write " + options.percentiles, could_not_run);
+  std::string report = options.json ? json_report(options, outcome.summary, tally)
+                                    : text_report(options, outcome.summary, tally);
+  if (options.percentiles == "-") report += tally.latency.percentile_lines();
+  if (!print(report)) return complain_of_stdout();
+  if (percentiles.is_open()) {
+    percentiles << tally.latency.percentile_lines();
+    percentiles.close();
+    if (!percentiles) return complain("cannot write " + options.percentiles, could_not_run);
+  }
   return all_hold(options, outcome.summary, tally) ? done : expectation_failed;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool has_stdout = hold_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // writing says so, too
+  if (!has_stdout) return complain("cannot write to stdout: it is closed", could_not_run);
   try {
     auto parsed = parse_options(argc, argv);
     if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
-      print(early->out);
+      if (!print(early->out)) return complain_of_stdout();
       std::fputs(early->err.c_str(), stderr);
       return early->code;
     }

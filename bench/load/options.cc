@@ -1,10 +1,14 @@
 #include "bench/load/options.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
 
 #include "bench/load/quantity.h"
 #include "penstock/rtmp/chunk_reader.h"
@@ -27,6 +31,12 @@ constexpr const char* mode_list = "publish play mixed blast connect churn slow";
 // this need more addresses.
 constexpr uint32_t connections_max = 60'000;
 
+constexpr double bits_per_second_max = 2e9;
+constexpr double seconds_max = 1e6;
+
+// A GOP is in memory twice while it is made.
+constexpr uint64_t gop_bytes_max = 512u << 20;
+
 // As given; what was not given is settled by the mode.
 struct Given {
   std::string mode;
@@ -39,8 +49,32 @@ struct Given {
 
 std::string check_quantity(const std::string& text) {
   const auto value = parse_quantity(text);
-  if (value && *value > 0) return {};
-  return fmt::format("'{}' is not a bitrate; expected bits per second like 500k, 1M, 2.5M", text);
+  if (!value || *value < 1)
+    return fmt::format("'{}' is not a bitrate; expected bits per second like 500k, 1M, 2.5M", text);
+  return *value > bits_per_second_max ? fmt::format("'{}' is too much; 2G at most", text) : "";
+}
+
+std::string check_file(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status))
+    return fmt::format("'{}': {}", path, error ? error.message() : "there is no such file");
+  if (!std::filesystem::is_regular_file(status))
+    return fmt::format("'{}' is not a regular file", path);
+  return ::access(path.c_str(), R_OK) == 0 ? "" : fmt::format("'{}': {}", path, strerror(errno));
+}
+
+/// CLI::Range takes "nan", which is not below and not above anything.
+CLI::Validator seconds(double least) {
+  const auto check = [least](const std::string& text) {
+    double value = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc{} && rest == end && value >= least && value <= seconds_max)
+      return std::string();
+    return fmt::format("'{}': expected seconds from {} to {}", text, least, seconds_max);
+  };
+  return CLI::Validator(check, "");
 }
 
 std::string check_mode(const std::string& text) {
@@ -72,7 +106,7 @@ void declare_traffic(CLI::App& app, Options& options, Given& given) {
       ->check(CLI::Range(128u, rtmp::chunk_bytes_max))
       ->type_name("BYTES");
   app.add_option("--flv", options.flv, "publish this file in a loop instead of synthetic media")
-      ->check(CLI::ExistingFile)
+      ->check(check_file)
       ->type_name("FILE");
   app.add_option("--read-bitrate", given.read_bitrate, "slow: how fast players read; default 200k")
       ->type_name("BITS/S")
@@ -80,15 +114,14 @@ void declare_traffic(CLI::App& app, Options& options, Given& given) {
 }
 
 void declare_course(CLI::App& app, Options& options, Given& given) {
-  const auto seconds = CLI::Range(0.0, 1e6);
   app.add_option("--ramp-s", given.ramp_s, "in which publishers, then players, connect")
-      ->check(seconds)
+      ->check(seconds(0))
       ->type_name("S");
   app.add_option("--warmup-s", given.warmup_s, "between ramp and measurement")
-      ->check(seconds)
+      ->check(seconds(0))
       ->type_name("S");
   app.add_option("--duration-s", given.duration_s, "of the measurement; default 10")
-      ->check(CLI::Range(0.1, 1e6))
+      ->check(seconds(0.1))
       ->type_name("S");
   app.add_option("--count", given.count, "connect: how many connections in all; default 1000")
       ->type_name("N");
@@ -97,10 +130,10 @@ void declare_course(CLI::App& app, Options& options, Given& given) {
       ->check(CLI::Range(1u, connections_max))
       ->type_name("N");
   app.add_option("--life-s", given.life_s, "churn: mean life of a connection; default 5")
-      ->check(CLI::Range(0.05, 1e6))
+      ->check(seconds(0.05))
       ->type_name("S");
   app.add_option("--storm-s", given.storm_s, "churn: besides, all reconnect at once so often")
-      ->check(CLI::Range(0.1, 1e6))
+      ->check(seconds(0.1))
       ->type_name("S");
   app.add_option("--core", options.core, "pin to this core")->type_name("N");
   app.add_flag("--spin", options.spin,
@@ -184,6 +217,18 @@ Defaults defaults_of(Mode mode) {
   return {};
 }
 
+std::optional<std::string> check_size(const SyntheticMedia& media) {
+  const uint64_t gop_bytes = media.bits_per_second * media.gop_s / 8;
+  if (gop_bytes > gop_bytes_max) {
+    return fmt::format("--bitrate and --gop-s make a GOP of {}; {} at most",
+                       quantity_text(static_cast<double>(gop_bytes), "B"),
+                       quantity_text(static_cast<double>(gop_bytes_max), "B"));
+  }
+  if (!fits_messages(media))
+    return "--bitrate: a message has 16 MiB at most; give a lower one or a higher --video-fps";
+  return std::nullopt;
+}
+
 std::optional<std::string> settle(Options& options, const Given& given) {
   // Not a check of the option's: an unknown option's value would be taken for a mode first.
   if (const std::string problem = check_mode(given.mode); !problem.empty()) return problem;
@@ -229,8 +274,14 @@ std::optional<std::string> settle(Options& options, const Given& given) {
     return fmt::format("--bitrate {}: at least {} are needed so that each message has its stamp",
                        given.bitrate, quantity_text(static_cast<double>(least), "bit/s"));
   }
-  if (options.media.bits_per_second > 2'000'000'000)
-    return fmt::format("--bitrate {}: 2G at most", given.bitrate);
+  if (options.flv.empty()) {
+    if (auto problem = check_size(options.media)) return problem;
+  }
+  if (options.name.contains('?'))
+    return fmt::format("--name {}: no '?' in it; --query appends a query to every name",
+                       options.name);
+  if (options.json && options.percentiles == "-")
+    return "--json and --percentiles - both want stdout; give --percentiles a file";
   return std::nullopt;
 }
 

@@ -42,6 +42,10 @@ uint32_t parent_of(uint32_t pid) {
 
 std::vector<uint32_t> with_descendants(std::span<const uint32_t> pids) {
   std::vector<uint32_t> family(pids.begin(), pids.end());
+  // Given twice it is still one process.
+  std::ranges::sort(family);
+  const auto twice = std::ranges::unique(family);
+  family.erase(twice.begin(), twice.end());
   std::multimap<uint32_t, uint32_t> children;
   for (const uint32_t pid : numbers_in("/proc")) children.emplace(parent_of(pid), pid);
   for (size_t i = 0; i < family.size(); ++i) {

@@ -20,6 +20,8 @@ constexpr uint64_t audio_bits_per_second_max = 128'000;
 // A keyframe of a talking head is about as large as 8 P frames.
 constexpr uint32_t keyframe_weight = 8;
 
+constexpr uint64_t message_bytes_max = 0xFFFFFF;
+
 constexpr uint8_t stamp_uuid[16] = {0x70, 0x65, 0x6E, 0x73, 0x74, 0x6F, 0x63, 0x6B,
                                     0x2D, 0x6C, 0x6F, 0x61, 0x64, 0x2D, 0x30, 0x31};
 
@@ -52,6 +54,23 @@ void fill(std::vector<uint8_t>& out, size_t bytes, Prng& prng) {
   out.resize(at + bytes);
   prng.fill(MutableBytes(out).subspan(at));
   for (size_t i = at; i < out.size(); ++i) out[i] |= 0x10;
+}
+
+struct PictureSizes {
+  uint64_t key;
+  uint64_t other;
+};
+
+PictureSizes picture_sizes(const SyntheticMedia& media) {
+  const uint32_t pictures = media.video_fps * media.gop_s;
+  const uint64_t audio_bytes = audio_bits_per_second(media) * media.gop_s / 8;
+  const uint64_t video_bytes = media.bits_per_second * media.gop_s / 8 - audio_bytes;
+  const uint64_t other = video_bytes / (keyframe_weight + pictures - 1);
+  const uint64_t key = other * keyframe_weight;
+  // What a keyframe cannot hold goes to the others, so that the bitrate stays.
+  if (key > message_bytes_max && pictures > 1)
+    return {message_bytes_max, (video_bytes - message_bytes_max) / (pictures - 1)};
+  return {key, other};
 }
 
 std::vector<uint8_t> video_message(bool key, size_t bytes, Prng& prng) {
@@ -119,6 +138,11 @@ uint64_t bits_per_second_min(const SyntheticMedia& media) {
   return std::max(for_audio * 4, (for_video * 4 + 2) / 3);
 }
 
+bool fits_messages(const SyntheticMedia& media) {
+  const PictureSizes sizes = picture_sizes(media);
+  return std::max(sizes.key, sizes.other) <= message_bytes_max;
+}
+
 std::vector<LoopInput> synthetic_preamble(const SyntheticMedia& media) {
   std::vector<uint8_t> aac = {0xAF, 0};
   append(aac, audio_specific_config);
@@ -132,8 +156,7 @@ std::vector<LoopInput> synthetic_body(const SyntheticMedia& media) {
   const uint32_t pictures = media.video_fps * media.gop_s;
   const uint32_t sounds = media.audio_fps * media.gop_s;
   const uint64_t audio_bytes = audio_bits_per_second(media) * media.gop_s / 8;
-  const uint64_t video_bytes = media.bits_per_second * media.gop_s / 8 - audio_bytes;
-  const uint64_t picture_bytes = video_bytes / (keyframe_weight + pictures - 1);
+  const PictureSizes sizes = picture_sizes(media);
   const uint64_t period_us = uint64_t{media.gop_s} * 1'000'000;
   std::vector<LoopInput> body;
   const auto add = [&](uint8_t type, uint32_t number, uint32_t count, size_t stamp_at,
@@ -146,8 +169,8 @@ std::vector<LoopInput> synthetic_body(const SyntheticMedia& media) {
                     .payload = std::move(payload)});
   };
   for (uint32_t i = 0; i < pictures; ++i) {
-    const uint64_t bytes = i == 0 ? picture_bytes * keyframe_weight : picture_bytes;
-    add(video, i, pictures, stamp_at_video, video_message(i == 0, bytes, prng));
+    add(video, i, pictures, stamp_at_video,
+        video_message(i == 0, i == 0 ? sizes.key : sizes.other, prng));
   }
   for (uint32_t i = 0; i < sounds; ++i)
     add(audio, i, sounds, stamp_at_audio, audio_message(audio_bytes / sounds, prng));

@@ -21,6 +21,9 @@ struct SyntheticMedia {
 /// The lowest bitrate at which every message has room for its stamp.
 [[nodiscard]] uint64_t bits_per_second_min(const SyntheticMedia& media);
 
+/// Whether every picture fits the 24 bits of a message's length.
+[[nodiscard]] bool fits_messages(const SyntheticMedia& media);
+
 /// One GOP. Message k of n in the GOP has timestamp k * gop / n, rounded, so that the pattern of
 /// deltas closes at the end of the GOP. The parameter sets are true; the slices are filler that no
 /// decoder takes.

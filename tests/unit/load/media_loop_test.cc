@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "bench/load/continuity.h"
@@ -102,6 +103,20 @@ TEST(SyntheticGop, has_the_bitrate_and_the_sizes_of_an_encoder) {
                 static_cast<double>(bitrate) * 0.02);
     EXPECT_NEAR(static_cast<double>(key_bytes), 8 * static_cast<double>(picture_bytes), 8);
   }
+}
+
+TEST(SyntheticGop, a_keyframe_that_a_message_cannot_hold_leaves_the_rest_to_the_others) {
+  const SyntheticMedia media{.bits_per_second = 1'000'000'000};
+  EXPECT_TRUE(fits_messages(media));
+  uint64_t bytes = 0;
+  size_t largest = 0;
+  for (const LoopInput& message : synthetic_body(media)) {
+    bytes += message.payload.size();
+    largest = std::max(largest, message.payload.size());
+  }
+  EXPECT_EQ(largest, 0xFFFFFFu);
+  EXPECT_NEAR(static_cast<double>(bytes), 250e6, 1e5);
+  EXPECT_FALSE(fits_messages({.bits_per_second = 1'000'000'000, .video_fps = 1, .gop_s = 1}));
 }
 
 TEST(SyntheticGop, every_message_has_room_for_its_stamp_at_the_lowest_bitrate) {
