@@ -261,3 +261,20 @@ def test_nothing_received_is_no_absence_of_gaps(penstock):
     assert report["gaps"] is None and report["streams_without_gap"] is None and report["latency_ms"] is None
     report = load_json(penstock.rtmp_port, "publish", "--publishers", 1, "--name", "alone", *SHORT, "--expect", "gaps=0", code=1)
     assert report["gaps"] is None
+
+
+def test_a_report_that_cannot_be_written_exits_with_3(penstock):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([PROGRAMS / "penstock-load", "publish", "--server", f"127.0.0.1:{penstock.rtmp_port}",
+                               "--publishers", "1", "--name", "full", *map(str, SHORT)],
+                              stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=30 * PATIENCE, check=False)
+    assert done.returncode == 3 and "stdout" in done.stderr
+
+
+def test_publishers_that_are_refused_are_told_of(make_penstock):
+    strict = make_penstock(publish="keys", keys=["live/some-0"]).start()
+    code, _, err = load(strict.rtmp_port, "mixed", "--publishers", 2, "--players", 2, "--name", "none", *SHORT)
+    assert code == 3 and "NetStream.Publish" in err
+    code, _, err = load(strict.rtmp_port, "publish", "--publishers", 2, "--name", "some", *SHORT)
+    assert code == 0 and "1 of 2 publishers could not publish: NetStream.Publish" in err
