@@ -105,7 +105,8 @@ def facts(command, options, namespace_refused):
     namespace = "own network namespace, by route" if namespace_refused is None else f"the host's: {namespace_refused}"
     shown = {
         "commit": commit + (" and changes that are not committed" if dirty else ""),
-        "build": str(options.build),
+        # Where the checkout lies is nobody's business.
+        "build": os.path.relpath(options.build.resolve(), ROOT) if options.build.resolve().is_relative_to(ROOT) else options.build.name,
         "kernel": f"{system.sysname} {system.release}",
         "processor": f"{cpu_model()}, {os.cpu_count()} cores; server on {options.server_core}, generator on "
                      f"{options.generator_core}",
