@@ -97,6 +97,11 @@ def version_of(command):
     return done.stdout.strip().split("\n")[0]
 
 
+def place_of(folder):
+    """Where it lies in the checkout; where that lies is nobody's business."""
+    return str(folder.relative_to(ROOT)) if folder.is_relative_to(ROOT) else folder.name
+
+
 def facts(command, options, namespace_refused):
     """What is kept with the results; `shown` is what a reader of the table sees."""
     commit = git("rev-parse", "--short", "HEAD") or "unknown"
@@ -105,8 +110,7 @@ def facts(command, options, namespace_refused):
     namespace = "own network namespace, by route" if namespace_refused is None else f"the host's: {namespace_refused}"
     shown = {
         "commit": commit + (" and changes that are not committed" if dirty else ""),
-        # Where the checkout lies is nobody's business.
-        "build": os.path.relpath(options.build.resolve(), ROOT) if options.build.resolve().is_relative_to(ROOT) else options.build.name,
+        "build": place_of(options.build.resolve()),
         "kernel": f"{system.sysname} {system.release}",
         "processor": f"{cpu_model()}, {os.cpu_count()} cores; server on {options.server_core}, generator on "
                      f"{options.generator_core}",
