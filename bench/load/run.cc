@@ -186,10 +186,11 @@ class Run {
   void end_window() {
     if (measuring_) {
       generator_->end_window(readings_.window_began);
+      readings_.window_ended = engine::monotonic_now();
     } else {
       begin_window();  // stopped before: what there is, is nothing
+      readings_.window_ended = readings_.window_began;
     }
-    readings_.window_ended = engine::monotonic_now();
     readings_.generator_cpu_s = thread_cpu_s() - readings_.generator_cpu_s;
     readings_.server_ended = read_server_usage(options_.server_pids);
     // There nobody stays for the whole window.
