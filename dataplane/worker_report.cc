@@ -190,7 +190,8 @@ void Worker::adjust_low_water(Connection& connection) {
     mark = std::clamp<uint64_t>(bits * (gather_ms - gather_ms / gather_share) / 8000, 1,
                                 low_water_max);
     gathered = mark > 1;
-  } else if (received > 0 && hold_ns_ > 0 && measured.fps_milli >= hold_fps_min * 1000) {
+  } else if (received > 0 && hold_ns_ > 0 && stream->mean_frame_bytes <= hold_frame_bytes_max &&
+             measured.fps_milli >= hold_fps_min * 1000) {
     mark = live_mark(measured);
   }
   // Small corrections are not worth a system call of the engine.

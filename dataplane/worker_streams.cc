@@ -9,14 +9,6 @@ namespace penstock::dataplane {
 using control::Counter;
 using control::Tunable;
 
-namespace {
-
-// A send costs 2 to 4 us, its bytes 0.1 us per KiB: above this it is the bytes that cost, and
-// waiting saves too little.
-constexpr uint32_t hold_frame_bytes_max = 8 * 1024;
-
-}  // namespace
-
 /// The stream of this name on this worker, made if need be; null when there is no room for another.
 Stream* Worker::stream_for(std::string_view name) {
   const auto found = streams_.find(name);

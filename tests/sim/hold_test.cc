@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "penstock/rtmp/initiator.h"
 #include "tests/sim/control_plane.h"
 #include "tests/sim/sim_engine.h"
+#include "tests/sim/zeroed_memory.h"
 
 // One worker that always takes itself for loaded: when sound waits, for what, and how long. And
 // what a GOP cache says that it holds.
@@ -24,19 +23,6 @@ constexpr uint64_t frame_memory_bytes = 64U << 20;
 constexpr uint64_t hold_ms = 25;  // the default of coalesce_ms
 constexpr uint8_t audio = 8;
 constexpr uint8_t video = 9;
-
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<uint8_t, Free>;
-
-Memory zeroed(uint64_t bytes) {
-  constexpr uint64_t alignment = 1U << 16;
-  const uint64_t whole = (bytes + alignment - 1) / alignment * alignment;
-  Memory memory(static_cast<uint8_t*>(std::aligned_alloc(alignment, whole)));
-  std::memset(memory.get(), 0, whole);
-  return memory;
-}
 
 /// A publisher or player of "live/cam".
 class Peer {
@@ -134,8 +120,8 @@ class Hold : public testing::Test {
 
   SimNetwork network_{1, {}};
   control::RegionPlan plan_{1, connections_max, connections_max};
-  Memory region_memory_ = zeroed(plan_.region_bytes());
-  Memory frame_memory_ = zeroed(frame_memory_bytes);
+  ZeroedMemory region_memory_ = zeroed_memory(plan_.region_bytes());
+  ZeroedMemory frame_memory_ = zeroed_memory(frame_memory_bytes);
   control::Region region_{region_memory_.get(), plan_};
   dataplane::Mesh mesh_{1};
   dataplane::LogRing log_;

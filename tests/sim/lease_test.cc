@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "tests/sim/control_plane.h"
 #include "tests/sim/peers.h"
 #include "tests/sim/sim_engine.h"
+#include "tests/sim/zeroed_memory.h"
 
 // Worker 0 publishes, worker 1 plays, and some players there are too slow: what they hold of worker
 // 0's frames must leave enough to the streams of others.
@@ -24,19 +23,6 @@ using dataplane::WorkerId;
 constexpr uint32_t connections_max = 32;
 constexpr uint64_t frame_memory_bytes = 128U << 20;
 constexpr uint64_t step_ms = 5;
-
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<uint8_t, Free>;
-
-Memory zeroed(uint64_t bytes) {
-  constexpr uint64_t alignment = 1U << 16;
-  const uint64_t whole = (bytes + alignment - 1) / alignment * alignment;
-  Memory memory(static_cast<uint8_t*>(std::aligned_alloc(alignment, whole)));
-  std::memset(memory.get(), 0, whole);
-  return memory;
-}
 
 class Leases : public testing::Test {
  protected:
@@ -52,7 +38,7 @@ class Leases : public testing::Test {
     }
     for (WorkerId id = 0; id < 2; ++id) {
       logs_.push_back(std::make_unique<dataplane::LogRing>());
-      frame_memory_.push_back(zeroed(frame_memory_bytes));
+      frame_memory_.push_back(zeroed_memory(frame_memory_bytes));
       const dataplane::WorkerParts parts{
           .id = id,
           .engine = engines_[id].get(),
@@ -115,8 +101,8 @@ class Leases : public testing::Test {
   Oracle oracle_;
   SimNetwork network_{1, {}};
   control::RegionPlan plan_{2, connections_max, connections_max};
-  Memory region_memory_ = zeroed(plan_.region_bytes());
-  std::vector<Memory> frame_memory_;
+  ZeroedMemory region_memory_ = zeroed_memory(plan_.region_bytes());
+  std::vector<ZeroedMemory> frame_memory_;
   control::Region region_{region_memory_.get(), plan_};
   dataplane::Mesh mesh_{2};
   std::vector<std::unique_ptr<SimEngine>> engines_;
