@@ -175,7 +175,8 @@ def wanted_names(kind, suites):
 def run_kind(kind, suites, quick, say_step):
     counts = Counts()
     # The thread sanitizer's build is of what it runs alone; meson builds the test programs that are asked for.
-    targets = ["dataplane/penstockd", "controlplane/penstock-control", "controlplane/cli/penstockctl"]
+    targets = ["dataplane/penstockd", "controlplane/penstock-control", "controlplane/cli/penstockctl",
+               "bench/load/penstock-load"]
     say_step(f"{kind}: build")
     if not build(kind, targets if kind == "tsan" else []):
         counts.fail(f"{kind}: build")
