@@ -175,7 +175,11 @@ ALL = (
              bars=(Bar("floor", 1.2, 1.0), Bar(NGINX, 0.5))),
     Scenario("fanout_50x10", "50 streams x 10 players x 1 Mbit/s", "cpu_per_gb_out",
              (Load("mixed", publishers=50, players=500, bitrate="1M"),), no_gap=True, bars=(Bar(NGINX, 0.6, 0.4),)),
-    Scenario("blast_50", "50 publishers as fast as they can", "cpu_per_gb_in", (Load("blast", publishers=50, warmup_s=1.0),),
+    Scenario("blast_50", "50 publishers as fast as they can, GOP cache on", "cpu_per_gb_in",
+             (Load("blast", publishers=50, warmup_s=1.0),), bars=(Bar("floor", 1.5, 1.2), Bar(NGINX, 0.6))),
+    # Neither the floor nor nginx-rtmp keeps what it receives.
+    Scenario("blast_50_no_gop", "the same, GOP cache off: nobody keeps anything", "cpu_per_gb_in",
+             (Load("blast", publishers=50, warmup_s=1.0),), gop_bytes=0,
              bars=(Bar("floor", 1.5, 1.2), Bar(NGINX, 0.6))),
     # Measured: 3 Gbit/s out are about half of a core for nginx-rtmp.
     Scenario("latency_half_load", "1 stream x 500 players x 6 Mbit/s: publish to play", "latency_p99",
