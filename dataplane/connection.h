@@ -57,6 +57,7 @@ struct Connection {
   std::string app;
   std::string software;
   engine::Endpoint peer;
+  engine::Transport transport = engine::Transport::rtmp;
   control::AddressText peer_text;
 
   Connection(const rtmp::SessionSettings& settings, uint64_t seed, Instant now)

@@ -230,10 +230,16 @@ void Worker::take_event(const engine::EngineEvent& event) {
     accept(event);
     return;
   }
+  if (event.kind == engine::EngineEventKind::dropped) {
+    area_.faults[static_cast<size_t>(event.fault)].add(1);
+    log(LogEvent::peer_dropped, nullptr, {}, fault_info(event.fault).text);
+    return;
+  }
   Connection* connection = find(event.id);
   if (connection == nullptr) return;
   switch (event.kind) {
     case engine::EngineEventKind::accepted:
+    case engine::EngineEventKind::dropped:
     case engine::EngineEventKind::connected:  // a worker begins no connection yet
       return;
     case engine::EngineEventKind::received:
@@ -249,7 +255,9 @@ void Worker::take_event(const engine::EngineEvent& event) {
       if (!connection->egress.idle() || connection->closing) mark_dirty(*connection);
       return;
     case engine::EngineEventKind::closed:
-      if (event.reason == engine::CloseReason::reset && connection->published != nullptr) {
+      if (event.fault != Fault::count_) {
+        drop(*connection, event.fault);
+      } else if (event.reason == engine::CloseReason::reset && connection->published != nullptr) {
         count_fault(*connection, Fault::peer_reset);
         log(LogEvent::peer_dropped, connection, connection->published->name,
             fault_info(Fault::peer_reset).text);

@@ -75,6 +75,8 @@ void Worker::accept(const engine::EngineEvent& event) {
   connection.row = event.id.index;
   connection.peer = event.peer;
   connection.peer_text.set(address_text(event.peer));
+  if (event.handshake_done) connection.session.skip_handshake();
+  connection.transport = event.transport;
   connection.since_unix_ms = unix_ms();
   connections_[event.id.index] = std::move(made);
   ++connection_count_;

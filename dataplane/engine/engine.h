@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "penstock/base/bytes.h"
+#include "penstock/base/fault.h"
 #include "penstock/base/time.h"
 
 namespace penstock::engine {
@@ -32,7 +33,11 @@ enum class EngineEventKind : uint8_t {
   ended,      // the peer will send no more (FIN); sending is still possible
   sent,       // sent_bytes more of what was given to send() are no longer needed
   closed,     // exactly one ends every connection; the id is dead afterwards
+  dropped,    // a peer went below the session, for `fault`: no connection of it was ever accepted
 };
+
+/// What carries a peer's RTMP. The numbers cross to the control plane: append only.
+enum class Transport : uint8_t { rtmp, rtmps, rtmpt, rtmpts, rtmpe, rtmpte };
 
 enum class CloseReason : uint8_t {
   ours,
@@ -48,7 +53,12 @@ struct EngineEvent {
   ConnectionId id;
   uint32_t sent_bytes = 0;
   Bytes bytes;
-  Endpoint peer;  // accepted only
+  Endpoint peer;          // of accepted, connected and dropped
+  uint16_t listener = 0;  // accepted: which of the engine's listeners
+  // accepted, and only where something lies between the engine and the worker:
+  Transport transport = Transport::rtmp;
+  bool handshake_done = false;  // the RTMP handshake was the layer's: what follows are chunks
+  Fault fault = Fault::count_;  // dropped, and closed where a layer gave up; count_: none
 };
 
 /// The seam between a worker and whatever moves its bytes. It reports in batches and never calls

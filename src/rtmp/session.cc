@@ -18,6 +18,8 @@ Session::Session(const SessionSettings& settings, uint64_t random_seed, Instant 
     : state_(std::make_unique<State>(settings, random_seed, now)) {}
 Session::~Session() = default;
 
+void Session::skip_handshake() { state_->handshake.reset(); }
+
 void Session::feed(Bytes input, Instant now) { state_->feed(input, now); }
 std::expected<Event, Fault> Session::next() { return state_->next(); }
 

@@ -146,7 +146,7 @@ class LinuxUringEngine final : public UringEngine {
   void take_completion(const io_uring_cqe&);
   void report_closed();
 
-  void admit(int fd);
+  void admit(int fd, uint16_t listener);
   Connection& take_place(int fd);
   void start_connect(Connection&);
   void cancel_connect(Connection&);
@@ -370,7 +370,9 @@ void LinuxUringEngine::take_completion(const io_uring_cqe& completion) {
       if ((completion.flags & IORING_CQE_F_MORE) == 0) arm_wake();
       return;
     case Operation::accept:
-      if (const int fd = acceptor_.on_accept(index, completion); fd >= 0) admit(fd);
+      if (const int fd = acceptor_.on_accept(index, completion); fd >= 0) {
+        admit(fd, static_cast<uint16_t>(index));
+      }
       return;
     case Operation::cancel_accept:
       return acceptor_.on_cancelled(index);
@@ -401,7 +403,7 @@ void LinuxUringEngine::report_closed() {
 // Accepting
 // ---------------------------------------------------------------------------------------------------------
 
-void LinuxUringEngine::admit(int fd) {
+void LinuxUringEngine::admit(int fd, uint16_t listener) {
   sockaddr_storage peer{};
   socklen_t length = sizeof peer;
   if (free_.empty()) {
@@ -417,7 +419,9 @@ void LinuxUringEngine::admit(int fd) {
     return;
   }
   Connection& connection = take_place(fd);
-  report(EngineEventKind::accepted, connection).peer = to_endpoint(peer);
+  EngineEvent& accepted = report(EngineEventKind::accepted, connection);
+  accepted.peer = to_endpoint(peer);
+  accepted.listener = listener;
   arm_receive(connection);
 }
 

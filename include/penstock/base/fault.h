@@ -44,7 +44,23 @@ namespace penstock {
   X(handshake_echo, false, "C2 does not echo S1")                                              \
   X(chunk_state_reset, false, "type 0 header replaced an unfinished message")                  \
   X(metadata_flood, false, "metadata more often than it can be relayed")                       \
-  X(message_flood, true, "more messages per second than any encoder sends")
+  X(message_flood, true, "more messages per second than any encoder sends")                    \
+  X(transport_unknown, true, "first bytes are of no protocol that this listener speaks")       \
+  X(transport_disabled, true, "first bytes are of a protocol that is switched off here")       \
+  X(proxy_header_malformed, true, "PROXY header missing, too long or malformed")               \
+  X(tls_handshake, true, "TLS handshake failed")                                               \
+  X(tls_record, true, "TLS record that does not decrypt, or an alert")                         \
+  X(tls_flood, true, "more TLS handshakes than are taken per second")                          \
+  X(rtmpe_key, true, "RTMPE public key out of range")                                          \
+  X(http_malformed, true, "HTTP request malformed or ambiguous")                               \
+  X(http_too_large, true, "HTTP header or body too large")                                     \
+  X(tunnel_request, true, "HTTP request that is none of RTMPT's")                              \
+  X(tunnel_unknown, false, "RTMPT request for a session that is not there")                    \
+  X(tunnel_sequence, true, "RTMPT request missing, the next ones came without it")             \
+  X(tunnel_timeout, true, "RTMPT session without a request for too long")                      \
+  X(tunnels_exceeded, true, "too many RTMPT sessions")                                         \
+  X(login_failed, true, "publisher login refused")                                             \
+  X(login_flood, true, "too many login attempts from one address")
 
 enum class Fault : uint8_t {
 #define PENSTOCK_FAULT_NAME(name, fatal, text) name,

@@ -143,6 +143,10 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  /// A layer below the session has done the handshake (RTMPE): what is fed are chunks. Before the
+  /// first feed() only.
+  void skip_handshake();
+
   /// `input` must stay valid until next() has returned NeedInput. Only after NeedInput (or before
   /// the first event).
   void feed(Bytes input, Instant now);
