@@ -45,16 +45,21 @@ std::optional<RtmptRequest> parse_rtmpt_target(std::string_view target) {
   return std::nullopt;
 }
 
+uint8_t RtmptInterval::if_empty() const {
+  const uint32_t doublings =
+      empty_answers_ < patience_answers ? 0 : empty_answers_ - patience_answers + 1;
+  return doublings == 0 ? uint8_t{1}
+                        : static_cast<uint8_t>((1u << std::min(doublings, doublings_max)) + 1);
+}
+
 uint8_t RtmptInterval::next(bool with_data) {
   if (with_data) {
     empty_answers_ = 0;
     return 1;
   }
-  const uint32_t doublings =
-      empty_answers_ < patience_answers ? 0 : empty_answers_ - patience_answers + 1;
+  const uint8_t interval = if_empty();
   empty_answers_ = std::min(empty_answers_ + 1, patience_answers + doublings_max);
-  return doublings == 0 ? uint8_t{1}
-                        : static_cast<uint8_t>((1u << std::min(doublings, doublings_max)) + 1);
+  return interval;
 }
 
 }  // namespace penstock::tunnel

@@ -17,7 +17,7 @@ struct RtmptRequest {
   uint32_t sequence = 0;
 };
 
-// We hand out 22 characters; a peer's may be as long as the longest that any known server hands
+// We hand out tunnel_name_bytes; a peer's may be as long as the longest that any known server hands
 // out.
 constexpr size_t rtmpt_session_bytes_max = 64;
 
@@ -30,6 +30,8 @@ class RtmptInterval {
  public:
   /// An answer is on its way, with or without data; returns its interval.
   uint8_t next(bool with_data);
+  /// What the next answer would have if it were without data.
+  [[nodiscard]] uint8_t if_empty() const;
 
  private:
   // A delay that doubles from 2 to 32 after ten answers without data; what is sent is one more.
