@@ -1,0 +1,293 @@
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/transport/tunnels.h"
+#include "penstock/base/assert.h"
+
+// The HTTP side of tunnels: requests off carriers, and answers back in the order of the requests.
+namespace penstock::transport {
+
+using engine::ConnectionId;
+using tunnel::HttpRequestReader;
+using tunnel::RtmptVerb;
+
+Tunnels::Carrier* Tunnels::find(ConnectionId id) {
+  const auto found = carriers_.find(id.index);
+  return found != carriers_.end() && found->second->id == id ? found->second.get() : nullptr;
+}
+
+// A carrier's life
+// ------------------------------------------------------------------------------------------------
+
+void Tunnels::carrier_opened(ConnectionId id, const engine::Endpoint& peer, bool secure,
+                             Instant now) {
+  now_ = now;
+  if (carriers_.size() >= carriers_per_tunnel * tunnels_.size()) {
+    answers_.push_back({.carrier = id, .close_after = true, .fault = Fault::tunnels_exceeded});
+    return;
+  }
+  auto carrier = std::make_unique<Carrier>();
+  carrier->id = id;
+  carrier->peer = peer;
+  carrier->secure = secure;
+  carrier->active_at = now;
+  carrier_deadlines_.move(id.index, carrier->timer_at, now.after_ms(carrier_idle_ms));
+  const bool is_new = carriers_.emplace(id.index, std::move(carrier)).second;
+  PENSTOCK_ASSERT(is_new);
+}
+
+void Tunnels::carrier_received(ConnectionId id, Bytes bytes, Instant now) {
+  now_ = now;
+  Carrier* carrier = find(id);
+  if (carrier == nullptr || carrier->stopped) return;
+  carrier->reader.feed(bytes);
+  for (bool more = true; more && !carrier->stopped;) {
+    const auto step = carrier->reader.next();
+    if (!step) return refuse(*carrier, step.error().status, step.error().fault);
+    switch (*step) {
+      case HttpRequestReader::Step::need_input:
+        return;
+      case HttpRequestReader::Step::head:
+        more = take_head(*carrier);
+        break;
+      case HttpRequestReader::Step::body:
+        more = take_body(*carrier, carrier->reader.body());
+        break;
+      case HttpRequestReader::Step::finished:
+        more = take_request(*carrier);
+        break;
+    }
+  }
+}
+
+void Tunnels::carrier_sent(ConnectionId id, Instant now) {
+  now_ = now;
+  Carrier* carrier = find(id);
+  if (carrier == nullptr) return;
+  std::vector<TunnelRequest*> gone;
+  std::erase_if(carrier->given, [&](TunnelRequest* request) {
+    const bool taken = request->number <= carrier->taken;
+    if (taken) gone.push_back(request);
+    return taken;
+  });
+  for (TunnelRequest* request : gone) tell(request, TunnelRequest::Step::written);
+}
+
+void Tunnels::carrier_closed(ConnectionId id, Instant now) {
+  now_ = now;
+  if (find(id) == nullptr) return;
+  const std::unique_ptr<Carrier> carrier = std::move(carriers_.extract(id.index).mapped());
+  carrier_deadlines_.move(id.index, carrier->timer_at, Instant::never());
+  forget_body(*carrier);
+  for (TunnelRequest* request : carrier->given) tell(request, TunnelRequest::Step::lost);
+  abandon(carrier->waiting.view());
+}
+
+/// Requests that nobody waits for any more. One that is with another worker finds that out when it
+/// comes back.
+void Tunnels::abandon(std::span<const Waiting> waiting) {
+  for (const Waiting& place : waiting) {
+    if (place.answered && !place.request->counts) {
+      mesh_.give_back(place.request);
+    } else if (place.answered || place.here) {
+      tell(place.request, TunnelRequest::Step::lost);
+    }
+  }
+}
+
+/// To the tunnel of a request, what became of its answer.
+void Tunnels::tell(TunnelRequest* request, TunnelRequest::Step fate) {
+  request->step = fate;
+  if (request->owner != self_) return mesh_.push(self_, request->owner, request);
+  heard(request);
+  mesh_.give_back(request);
+}
+
+void Tunnels::expire(Carrier& carrier) {
+  Instant next = carrier.active_at.after_ms(carrier.ending ? linger_ms : carrier_idle_ms);
+  if (next <= now_ && (carrier.waiting.empty() || carrier.ending)) {
+    // One that was used and is not any more is nobody's fault.
+    hang_up(carrier, carrier.used ? Fault::count_ : Fault::tunnel_timeout);
+    next = Instant::never();
+  }
+  if (next <= now_) next = now_.after_ms(carrier_idle_ms);
+  carrier_deadlines_.move(carrier.id.index, carrier.timer_at, next);
+}
+
+void Tunnels::hang_up(Carrier& carrier, Fault fault) {
+  carrier.stopped = carrier.ending = true;
+  forget_body(carrier);
+  answers_.push_back({.carrier = carrier.id, .close_after = true, .fault = fault});
+}
+
+// Requests
+// ------------------------------------------------------------------------------------------------
+
+/// What needs no body to be refused.
+bool Tunnels::take_head(Carrier& carrier) {
+  const tunnel::HttpRequestHead& head = carrier.reader.head();
+  uint16_t status = 200;
+  if (head.method != tunnel::HttpMethod::post) {
+    status = 405;
+  } else if (const auto asked = tunnel::parse_rtmpt_target(head.target); !asked) {
+    status = 404;
+  } else if (asked->verb == RtmptVerb::send && head.content_bytes == 0) {
+    status = 400;
+  }
+  if (status == 200) return true;
+  refuse(carrier, status, status == 400 ? Fault::http_malformed : Fault::tunnel_request);
+  return false;
+}
+
+bool Tunnels::take_body(Carrier& carrier, Bytes run) {
+  if (run.size() == carrier.reader.head().content_bytes) {
+    carrier.run = run;
+    return true;
+  }
+  partial_bytes_ += run.size();
+  carrier.body.insert(carrier.body.end(), run.begin(), run.end());
+  if (partial_bytes_ <= partial_bytes_max) return true;
+  refuse(carrier, 503, Fault::http_too_large);
+  return false;
+}
+
+void Tunnels::forget_body(Carrier& carrier) {
+  partial_bytes_ -= carrier.body.size();
+  carrier.body = {};
+  carrier.run = {};
+}
+
+bool Tunnels::take_request(Carrier& carrier) {
+  const tunnel::HttpRequestHead& head = carrier.reader.head();
+  const auto asked = tunnel::parse_rtmpt_target(head.target);
+  PENSTOCK_ASSERT(asked);
+  const auto place = tunnel::tunnel_place(asked->session);
+  const bool elsewhere = place && place->worker < mesh_.workers() && place->worker != self_;
+  TunnelRequest* request = add_request(carrier, elsewhere ? place->worker : self_);
+  if (request == nullptr) return false;
+  carrier.used = true;
+  carrier.active_at = now_;
+  carrier.stopped = !head.keep_alive;
+  request->verb = asked->verb;
+  request->sequence = asked->sequence;
+  request->session = asked->session;
+  request->secure = carrier.secure;
+  request->run = carrier.run;
+  request->body.swap(carrier.body);
+  partial_bytes_ -= request->body.size();
+  forget_body(carrier);
+  if (asked->verb == RtmptVerb::ident) {
+    // Flash goes on with what it has when there is no ident, and tries another host when there is.
+    respond(request, 404, {});
+  } else if (asked->verb == RtmptVerb::open) {
+    open(carrier, request);
+  } else if (!elsewhere) {
+    deliver(request);
+  } else {
+    if (request->body.empty()) request->body.assign(request->run.begin(), request->run.end());
+    request->run = {};
+    request->step = TunnelRequest::Step::asked;
+    mesh_.push(self_, request->owner, request);
+  }
+  return true;
+}
+
+/// Null when there is no room, which the carrier has then been told.
+TunnelRequest* Tunnels::add_request(Carrier& carrier, WorkerId owner) {
+  if (carrier.waiting.full()) {
+    hang_up(carrier, Fault::http_too_large);
+    return nullptr;
+  }
+  TunnelRequest* request = mesh_.take(self_, owner);
+  if (request == nullptr) {
+    ++crossings_refused_;
+    refuse(carrier, 503, Fault::tunnels_exceeded);
+    return nullptr;
+  }
+  request->carrier = carrier.id;
+  request->keep_alive = carrier.reader.head().keep_alive;
+  carrier.waiting.push_back({.request = request, .here = owner == self_});
+  return request;
+}
+
+/// The last answer of a carrier.
+void Tunnels::refuse(Carrier& carrier, uint16_t status, Fault fault) {
+  carrier.stopped = true;
+  forget_body(carrier);
+  if (carrier.waiting.full()) return hang_up(carrier, fault);
+  TunnelRequest* request = add_request(carrier, self_);
+  request->close_after = true;
+  request->fault = fault;
+  respond(request, status, {});
+}
+
+// Answers
+// ------------------------------------------------------------------------------------------------
+
+/// A request is back with its home, and has its answer.
+void Tunnels::answered(TunnelRequest* request) {
+  Carrier* carrier = find(request->carrier);
+  Waiting* place = nullptr;
+  if (carrier != nullptr) {
+    place = std::find_if(carrier->waiting.begin(), carrier->waiting.end(),
+                         [&](const Waiting& one) { return one.request == request; });
+    if (place == carrier->waiting.end()) place = nullptr;
+  }
+  if (place == nullptr) {
+    const Waiting alone{.request = request, .answered = true};
+    return abandon({&alone, 1});
+  }
+  place->answered = true;
+  flush(*carrier);
+}
+
+/// Gives what is answered as far as nothing earlier is still to come. Behind a last answer nothing
+/// is given any more.
+void Tunnels::flush(Carrier& carrier) {
+  BoundedVector<Waiting, pipelined_max> unheard;
+  BoundedVector<Waiting, pipelined_max> rest;
+  for (const Waiting& place : carrier.waiting) {
+    if (carrier.ending && place.answered) {
+      unheard.push_back(place);
+    } else if (place.answered && rest.empty()) {
+      give(carrier, place.request);
+    } else {
+      rest.push_back(place);
+    }
+  }
+  carrier.waiting = rest;
+  abandon(unheard.view());
+}
+
+void Tunnels::give(Carrier& carrier, TunnelRequest* request) {
+  carrier.active_at = now_;
+  carrier.ending = request->close_after || !request->keep_alive;
+  if (carrier.ending) {
+    carrier_deadlines_.move(carrier.id.index, carrier.timer_at, now_.after_ms(linger_ms));
+  }
+  request->number = ++carrier.answers;
+  answers_.push_back({.carrier = carrier.id,
+                      .bytes = std::move(request->answer),
+                      .close_after = carrier.ending,
+                      .fault = request->fault});
+  if (request->counts) {
+    carrier.given.push_back(request);
+  } else {
+    mesh_.give_back(request);
+  }
+}
+
+bool Tunnels::take(CarrierAnswer& answer) {
+  while (!answers_.empty()) {
+    answer = std::move(answers_.front());
+    answers_.pop_front();
+    Carrier* carrier = find(answer.carrier);
+    // One that was refused at once is not among ours.
+    if (carrier == nullptr && !answer.bytes.empty()) continue;
+    if (carrier != nullptr && !answer.bytes.empty()) ++carrier->taken;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace penstock::transport

@@ -1,0 +1,211 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/engine/engine.h"
+#include "dataplane/transport/deadlines.h"
+#include "dataplane/transport/tunnel_mesh.h"
+#include "penstock/base/bounded_vector.h"
+#include "penstock/base/bytes.h"
+#include "penstock/base/fault.h"
+#include "penstock/base/time.h"
+#include "penstock/tunnel/http_request.h"
+#include "penstock/tunnel/tunnel_name.h"
+#include "penstock/tunnel/tunnel_session.h"
+
+namespace penstock::transport {
+
+/// What happens to a tunnel, in the words of engine::EngineEvent. Exactly one `closed` ends each
+/// that was `opened`.
+struct TunnelEvent {
+  enum class Kind : uint8_t { opened, received, ended, sent, closed };
+  Kind kind{};
+  TunnelId id;
+  Bytes bytes;                  // received
+  uint32_t sent_bytes = 0;      // sent
+  engine::Endpoint peer;        // opened: of the carrier that asked
+  Fault fault = Fault::count_;  // closed; count_: none
+  bool secure = false;          // opened: within TLS
+};
+
+/// What a carrier is told next; everything in order.
+struct CarrierAnswer {
+  engine::ConnectionId carrier;
+  std::vector<uint8_t> bytes;
+  /// It ends once the bytes have gone out; without any it is to be closed at once.
+  bool close_after = false;
+  /// Counted, and where it is fatal the carrier's end; count_: none.
+  Fault fault = Fault::count_;
+};
+
+struct TunnelSettings {
+  uint64_t idle_ms = 45'000;          // without a request for so long a tunnel ends
+  uint32_t tunnels_per_address = 64;  // of this worker; IPv6 by /64. An office behind one address
+};
+
+/// All RTMPT of one worker: HTTP carriers on one side, tunnels that are used like connections on
+/// the other. A tunnel's requests may come on any carrier of any worker. No I/O, no clock.
+///
+/// A turn of its owner is: carrier_*() for what the engine reported, turn(), take() until there is
+/// nothing, then whatever the worker does with its tunnels. Bytes given to carrier_received() must
+/// stay put until the next turn(), and bytes of events do. A request is answered in the turn after
+/// the one that showed its bytes to the worker, so that what the worker says to them comes along.
+class Tunnels {
+ public:
+  Tunnels(TunnelMesh& mesh, WorkerId self, uint32_t tunnels_max, TunnelSettings settings = {});
+  Tunnels(const Tunnels&) = delete;
+  Tunnels& operator=(const Tunnels&) = delete;
+
+  void carrier_opened(engine::ConnectionId id, const engine::Endpoint& peer, bool secure,
+                      Instant now);
+  void carrier_received(engine::ConnectionId id, Bytes bytes, Instant now);
+  /// Everything in the answers that were taken so far has gone out.
+  void carrier_sent(engine::ConnectionId id, Instant now);
+  void carrier_closed(engine::ConnectionId id, Instant now);
+
+  // What a worker does with a connection. Calls with an id whose `closed` was taken do nothing.
+  /// Copied at once.
+  void send(TunnelId id, std::span<const Bytes> slices);
+  void set_reading(TunnelId id, bool on);
+  void finish(TunnelId id);
+  void close(TunnelId id);
+
+  /// Of tunnels that are opened from now on.
+  void set_idle_ms(uint64_t ms) { settings_.idle_ms = ms; }
+
+  void turn(Instant now);
+  /// In the past: turn() has something to do now.
+  [[nodiscard]] Instant deadline() const;
+  [[nodiscard]] bool take(TunnelEvent& event);
+  [[nodiscard]] bool take(CarrierAnswer& answer);
+  /// A bit for each worker whose Tunnels have something to do now: to be woken.
+  [[nodiscard]] uint64_t take_rung() { return mesh_.take_pushed(self_); }
+
+  [[nodiscard]] uint32_t tunnel_count() const { return tunnel_count_; }
+  /// Requests that found too many under way between two workers, and were answered 503.
+  [[nodiscard]] uint64_t crossings_refused() const { return crossings_refused_; }
+
+  static constexpr uint64_t carrier_idle_ms = 30'000;
+  // After the last answer, until the peer has closed too.
+  static constexpr uint64_t linger_ms = 2'000;
+  // Requests sent ahead on one carrier. No known peer has more than one under way.
+  static constexpr size_t pipelined_max = 8;
+  // Flash keeps up to four connections per session; then those that proxies leave open.
+  static constexpr size_t carriers_per_tunnel = 6;
+  // Bodies of which the end has not come: with one of 64 KiB each, 1024 slow publishers.
+  static constexpr size_t partial_bytes_max = 64 * 1024 * 1024;
+  // A worker has one send of 256 KiB on its way; RTMPE makes it no longer.
+  static constexpr uint64_t queued_bytes_max = 1024 * 1024;
+
+ private:
+  struct Tunnel {
+    uint32_t generation = 0;
+    bool live = false;   // until its `closed` is queued
+    bool muted = false;  // the worker closed it: nothing but `closed` is shown
+    bool dirty = false;
+    bool secure = false;
+    engine::Endpoint peer;
+    tunnel::TunnelName name;
+    std::optional<tunnel::TunnelSession> session;
+    Instant timer_at = Instant::never();
+  };
+
+  struct Waiting {
+    TunnelRequest* request = nullptr;  // not to be looked into before it is answered
+    bool answered = false;
+    bool here = false;  // its tunnel is one of ours
+  };
+
+  struct Carrier {
+    engine::ConnectionId id;
+    engine::Endpoint peer;
+    bool secure = false;
+    bool used = false;     // had a whole request
+    bool stopped = false;  // nothing more is read
+    bool ending = false;   // its last answer is given
+    tunnel::HttpRequestReader reader;
+    Bytes run;                                      // the body, if it came in one
+    std::vector<uint8_t> body;                      // if not
+    BoundedVector<Waiting, pipelined_max> waiting;  // in their order
+    std::vector<TunnelRequest*> given;              // whose tunnels wait to hear of them
+    uint64_t answers = 0;                           // made so far
+    uint64_t taken = 0;                             // of these
+    Instant active_at;
+    Instant timer_at = Instant::never();
+  };
+
+  struct Queued {
+    TunnelEvent event;
+    uint32_t sequence = 0;
+    std::vector<uint8_t> owned;
+  };
+  struct Used {
+    TunnelId id;
+    uint32_t sequence = 0;
+  };
+  using Address = std::array<uint8_t, 9>;
+
+  // tunnel_carriers.cc
+  [[nodiscard]] Carrier* find(engine::ConnectionId id);
+  [[nodiscard]] bool take_head(Carrier& carrier);
+  [[nodiscard]] bool take_body(Carrier& carrier, Bytes run);
+  void forget_body(Carrier& carrier);
+  [[nodiscard]] bool take_request(Carrier& carrier);
+  [[nodiscard]] TunnelRequest* add_request(Carrier& carrier, WorkerId owner);
+  void refuse(Carrier& carrier, uint16_t status, Fault fault);
+  void answered(TunnelRequest* request);
+  void flush(Carrier& carrier);
+  void give(Carrier& carrier, TunnelRequest* request);
+  void abandon(std::span<const Waiting> waiting);
+  void tell(TunnelRequest* request, TunnelRequest::Step fate);
+  void expire(Carrier& carrier);
+  void hang_up(Carrier& carrier, Fault fault);
+
+  // tunnels.cc
+  [[nodiscard]] Tunnel* find(TunnelId id);
+  [[nodiscard]] Tunnel* find_named(std::string_view name, bool secure);
+  void open(const Carrier& carrier, TunnelRequest* request);
+  void deliver(TunnelRequest* request);
+  void respond(TunnelRequest* request, uint16_t status, Bytes body);
+  void heard(TunnelRequest* request);
+  void take_mail();
+  void take_mail(TunnelRequest* request);
+  void settle();
+  void expire();
+  void mark_dirty(TunnelId id, Tunnel& tunnel);
+  void drain(uint32_t index);
+  void end(uint32_t index);
+  void release(uint32_t index);
+  TunnelEvent& report(TunnelEvent::Kind kind, uint32_t index);
+  [[nodiscard]] static Address address_of(const engine::Endpoint& peer);
+
+  TunnelMesh& mesh_;
+  WorkerId self_;
+  TunnelSettings settings_;
+  Instant now_;
+  std::vector<Tunnel> tunnels_;
+  std::vector<uint32_t> free_;
+  uint32_t tunnel_count_ = 0;
+  std::map<Address, uint32_t> by_address_;
+  std::unordered_map<uint32_t, std::unique_ptr<Carrier>> carriers_;  // by index of their id
+  size_t partial_bytes_ = 0;
+  Deadlines tunnel_deadlines_;
+  Deadlines carrier_deadlines_;
+  std::deque<Queued> events_;
+  std::deque<CarrierAnswer> answers_;
+  std::vector<std::vector<uint8_t>> lent_;  // bodies of events that were taken in this turn
+  std::vector<Used> used_;                  // bodies that the worker has been shown
+  std::vector<TunnelId> dirty_;             // the worker did something to them
+  uint64_t crossings_refused_ = 0;
+};
+
+}  // namespace penstock::transport
