@@ -52,6 +52,7 @@ struct Initiator::State {
 
   void begin_handshake();
   bool handshake_step();
+  void begin_chunks();
   void send_second_packet();
   void send_connect();
   void command(uint8_t chunk_stream_id, uint32_t stream, const Body& body);
@@ -104,12 +105,17 @@ bool Initiator::State::handshake_step() {
   input = input.subspan(count);
   if (count < wanted) return false;
   send_second_packet();
+  begin_chunks();
+  return true;
+}
+
+void Initiator::State::begin_chunks() {
   handshake = {};
   handshake_done = true;
+  reader.set_limits(settings.message_bytes_max, 2 * settings.message_bytes_max);
   if (settings.chunk_bytes != chunk_bytes_default)
     writer.change_chunk_size(outbox, settings.chunk_bytes);
   send_connect();
-  return true;
 }
 
 void Initiator::State::send_second_packet() {
@@ -149,7 +155,8 @@ void Initiator::State::send_connect() {
     values.property("fourCcList");
     values.strict_array_begin(4);
     for (const char* code : {"av01", "hvc1", "vp09", "Opus"}) values.string(code);
-    values.property("capsEx", double{caps_ex_of_ours});
+    const uint32_t caps_ex = caps_ex_of_ours & ~(settings.reconnects ? 0 : caps_ex_reconnect);
+    values.property("capsEx", double{caps_ex});
   }
   values.object_end();
   command(connection_chunk_stream_id, 0, body);
@@ -289,6 +296,13 @@ Initiator::Initiator(InitiatorSettings settings, uint64_t random_seed)
     : state_(std::make_unique<State>(std::move(settings), random_seed)) {}
 Initiator::~Initiator() = default;
 
+void Initiator::skip_handshake() {
+  PENSTOCK_ASSERT(!state_->handshake_done && state_->bytes_received == 0);
+  const std::vector<uint8_t> first_packets = state_->outbox.take();
+  PENSTOCK_ASSERT(first_packets.size() == 1 + handshake_packet_bytes);
+  state_->begin_chunks();
+}
+
 void Initiator::feed(Bytes input) {
   State& state = *state_;
   state.bytes_received += input.size();
@@ -307,7 +321,6 @@ std::expected<InitiatorEvent, Fault> Initiator::next() {
   State& state = *state_;
   if (!state.handshake_done) {
     if (!state.handshake_step()) return InputUsed{};
-    state.reader.set_limits(state.settings.message_bytes_max, 2 * state.settings.message_bytes_max);
     state.reader.feed(std::exchange(state.input, Bytes{}));
   }
   for (;;) {

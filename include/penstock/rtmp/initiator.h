@@ -24,6 +24,7 @@ struct InitiatorSettings {
       4096;  // for our sending, announced before connect as OBS does; 128: nothing is announced
   uint32_t message_bytes_max = 8 * 1024 * 1024;
   bool enhanced = false;  // declare Enhanced RTMP capabilities
+  bool reconnects = false;  // with enhanced: who owns this goes elsewhere when asked to
 };
 
 // ---- What an initiator reports. Views are valid until the next call of next() or feed(). ----
@@ -59,6 +60,10 @@ class Initiator {
   ~Initiator();
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
+
+  /// A layer below does the handshake (RTMPE): what is sent and fed are chunks. Before the first
+  /// feed() only, and while nothing was taken from outbox() yet.
+  void skip_handshake();
 
   /// `input` must stay valid until next() has returned InputUsed. Only after InputUsed (or before
   /// the first event).

@@ -92,6 +92,27 @@ TEST(Initiator, publishes_through_a_session_with_either_handshake_and_any_chunk_
   }
 }
 
+TEST(Initiator, publishes_without_a_handshake_where_a_layer_below_does_it) {
+  for (const uint32_t chunk_bytes : {128u, 4096u}) {
+    InitiatorSettings settings = publish_settings();
+    settings.chunk_bytes = chunk_bytes;
+    Pair pair(settings);
+    pair.initiator.skip_handshake();
+    pair.peer.session.skip_handshake();
+    pair.run(100);
+    EXPECT_THAT(pair.peer.take_events(),
+                ElementsAre("connected live | penstock-test | rtmp://h/live",
+                            "publish asked 1 live/cam ? key=1"));
+    pair.peer.session.answer_publish(1, {});
+    pair.run(100);
+    EXPECT_TRUE(pair.initiator.started());
+    const Octets frame = test::filler(10'000, 1);
+    pair.initiator.send(9, 0, frame);
+    pair.run(100);
+    EXPECT_EQ(pair.peer.media, (std::vector<test::Media>{{1, 9, 0, frame}}));
+  }
+}
+
 TEST(Initiator, tells_why_a_publish_was_refused) {
   Pair pair(publish_settings());
   pair.run();
