@@ -56,6 +56,17 @@ size_t dh_key_offset(Bytes packet, DigestScheme scheme) {
   return block + sum4(packet, block + block_bytes - 4) % key_positions;
 }
 
+bool both_keys_fit(Bytes packet) {
+  const size_t key_at = dh_key_offset(packet, DigestScheme::digest_first);
+  const size_t digest_at = digest_offset(packet, DigestScheme::key_first);
+  const size_t digest_end = digest_at + sizeof(Digest);
+  // Both lie in the second block: four bytes that place the digest, content, four that place the
+  // key. A key never reaches the latter, but three positions of the digest do.
+  const bool places_whole =
+      key_at >= second_block + 4 && digest_end <= second_block + block_bytes - 4;
+  return places_whole && (key_at + dh_key_bytes <= digest_at || digest_end <= key_at);
+}
+
 Digest packet_digest(Bytes packet, size_t digest_at, Bytes key) {
   return hmac_sha256(key, packet.first(digest_at), packet.subspan(digest_at + sizeof(Digest)));
 }

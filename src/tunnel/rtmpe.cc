@@ -3,8 +3,6 @@
 #include <openssl/bn.h>
 
 #include <algorithm>
-#include <numeric>
-#include <utility>
 
 #include "penstock/base/assert.h"
 
@@ -24,12 +22,10 @@ constexpr DhNumber group_prime = {
 
 constexpr uint8_t group_generator = 2;
 
-// RC4's first bytes tell most of its key; both sides throw away as many as a handshake packet has.
-constexpr size_t discarded_bytes = 1536;
-
 struct FreeNumber {
   void operator()(BIGNUM* number) const { BN_clear_free(number); }
   void operator()(BN_CTX* context) const { BN_CTX_free(context); }
+  void operator()(BN_MONT_CTX* context) const { BN_MONT_CTX_free(context); }
 };
 using Number = std::unique_ptr<BIGNUM, FreeNumber>;
 
@@ -39,33 +35,54 @@ Number number_of(Bytes big_endian) {
   return number;
 }
 
-DhNumber power(const BIGNUM* base, Bytes exponent) {
-  const Number prime = number_of(group_prime);
+/// What every exponentiation in the group begins with, made once per thread.
+struct Group {
+  Group() {
+    PENSTOCK_ASSERT(context != nullptr && montgomery != nullptr);
+    PENSTOCK_ASSERT(BN_MONT_CTX_set(montgomery.get(), prime.get(), context.get()) == 1);
+    PENSTOCK_ASSERT(BN_sub_word(prime_less_one.get(), 1) == 1);
+  }
+
+  Number prime = number_of(group_prime);
+  Number prime_less_one = number_of(group_prime);
+  std::unique_ptr<BN_CTX, FreeNumber> context{BN_CTX_new()};
+  std::unique_ptr<BN_MONT_CTX, FreeNumber> montgomery{BN_MONT_CTX_new()};
+};
+
+const Group& group() {
+  thread_local const Group made;
+  return made;
+}
+
+DhNumber power(Bytes base, Bytes exponent) {
+  const Group& in = group();
+  const Number number = number_of(base);
   const Number secret = number_of(exponent);
   const Number result(BN_new());
-  const std::unique_ptr<BN_CTX, FreeNumber> context(BN_CTX_new());
-  BN_set_flags(secret.get(), BN_FLG_CONSTTIME);
   DhNumber padded{};
-  const bool ok = BN_mod_exp(result.get(), base, secret.get(), prime.get(), context.get()) == 1 &&
-                  BN_bn2binpad(result.get(), padded.data(), dh_bytes) == static_cast<int>(dh_bytes);
+  const bool ok =
+      BN_mod_exp_mont_consttime(result.get(), number.get(), secret.get(), in.prime.get(),
+                                in.context.get(), in.montgomery.get()) == 1 &&
+      BN_bn2binpad(result.get(), padded.data(), dh_bytes) == static_cast<int>(dh_bytes);
   PENSTOCK_ASSERT(ok);
   return padded;
 }
 
 }  // namespace
 
+bool is_public_key(Bytes big_endian) {
+  const Number number = number_of(big_endian);
+  return BN_cmp(number.get(), BN_value_one()) > 0 &&
+         BN_cmp(number.get(), group().prime_less_one.get()) < 0;
+}
+
 DhKey::DhKey(Bytes secret) : secret_(secret.begin(), secret.end()) {
-  public_key_ = power(number_of({&group_generator, 1}).get(), secret_);
+  public_key_ = power({&group_generator, 1}, secret_);
 }
 
 std::optional<DhNumber> DhKey::shared_secret(Bytes peer_public_key) const {
-  const Number peer = number_of(peer_public_key);
-  const Number limit = number_of(group_prime);  // p - 1, and its square is 1
-  PENSTOCK_ASSERT(BN_sub_word(limit.get(), 1) == 1);
-  if (BN_cmp(peer.get(), BN_value_one()) <= 0 || BN_cmp(peer.get(), limit.get()) >= 0) {
-    return std::nullopt;
-  }
-  return power(peer.get(), secret_);
+  if (!is_public_key(peer_public_key)) return std::nullopt;
+  return power(peer_public_key, secret_);
 }
 
 Rc4Key stream_key(const DhNumber& shared_secret, Bytes receiver_public_key) {
@@ -73,27 +90,6 @@ Rc4Key stream_key(const DhNumber& shared_secret, Bytes receiver_public_key) {
   Rc4Key key;
   std::copy_n(digest.begin(), key.size(), key.begin());
   return key;
-}
-
-Rc4Stream::Rc4Stream(const Rc4Key& key) {
-  std::iota(state_.begin(), state_.end(), uint8_t{0});
-  uint8_t j = 0;
-  for (size_t i = 0; i < state_.size(); ++i) {
-    j = static_cast<uint8_t>(j + state_[i] + key[i % key.size()]);
-    std::swap(state_[i], state_[j]);
-  }
-  for (size_t i = 0; i < discarded_bytes; ++i) next();
-}
-
-uint8_t Rc4Stream::next() {
-  ++i_;
-  j_ = static_cast<uint8_t>(j_ + state_[i_]);
-  std::swap(state_[i_], state_[j_]);
-  return state_[static_cast<uint8_t>(state_[i_] + state_[j_])];
-}
-
-void Rc4Stream::apply(MutableBytes bytes) {
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(byte ^ next());
 }
 
 }  // namespace penstock::tunnel

@@ -93,20 +93,18 @@ void swap_words(MutableBytes block) {
   store_u32(block.data() + 4, second);
 }
 
-/// Blowfish lives in OpenSSL's legacy provider, which is loaded on the first use and stays. In a
-/// library context of its own: the provider shall not become a choice of anything else in the
-/// process.
+/// Blowfish lives in OpenSSL's legacy provider, which is loaded on the first use and stays; a host
+/// need not have it. In a library context of its own: the provider shall not become a choice of
+/// anything else in the process.
 class Legacy {
  public:
   Legacy()
       : library_(OSSL_LIB_CTX_new()),
         provider_(OSSL_PROVIDER_load(library_, "legacy")),
-        blowfish_(EVP_CIPHER_fetch(library_, "BF-ECB", nullptr)) {
-    PENSTOCK_ASSERT(provider_ != nullptr && blowfish_ != nullptr);
-  }
+        blowfish_(provider_ == nullptr ? nullptr : EVP_CIPHER_fetch(library_, "BF-ECB", nullptr)) {}
   ~Legacy() {
     EVP_CIPHER_free(blowfish_);
-    OSSL_PROVIDER_unload(provider_);
+    if (provider_ != nullptr) OSSL_PROVIDER_unload(provider_);
     OSSL_LIB_CTX_free(library_);
   }
   Legacy(const Legacy&) = delete;
@@ -128,6 +126,19 @@ const EVP_CIPHER* blowfish() {
 struct FreeContext {
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
 };
+using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
+
+Context make_blowfish(uint8_t key_index) {
+  Context context(EVP_CIPHER_CTX_new());
+  const auto& key = blowfish_keys[key_index];
+  PENSTOCK_ASSERT(context != nullptr && blowfish() != nullptr);
+  const bool ok = EVP_EncryptInit_ex2(context.get(), blowfish(), nullptr, nullptr, nullptr) == 1 &&
+                  EVP_CIPHER_CTX_set_key_length(context.get(), static_cast<int>(key.size())) == 1 &&
+                  EVP_EncryptInit_ex2(context.get(), nullptr, key.data(), nullptr, nullptr) == 1 &&
+                  EVP_CIPHER_CTX_set_padding(context.get(), 0) == 1;
+  PENSTOCK_ASSERT(ok);
+  return context;
+}
 
 }  // namespace
 
@@ -148,16 +159,17 @@ void encipher_xtea(uint8_t key_index, MutableBytes block) {
   store_u32_le(block.data() + 4, second);
 }
 
+bool load_blowfish() { return blowfish() != nullptr; }
+
 void encipher_blowfish(uint8_t key_index, MutableBytes block) {
-  const std::unique_ptr<EVP_CIPHER_CTX, FreeContext> context(EVP_CIPHER_CTX_new());
-  const auto& key = blowfish_keys[key_index];
+  // A key's tables take 521 encryptions to make and 4 KiB to keep: 64 KiB per thread at most, and
+  // only where a peer speaks form 9.
+  thread_local std::array<Context, blowfish_keys.size()> contexts;
+  Context& context = contexts[key_index];
+  if (context == nullptr) context = make_blowfish(key_index);
   int written = 0;
   swap_words(block);
   const bool ok =
-      EVP_EncryptInit_ex2(context.get(), blowfish(), nullptr, nullptr, nullptr) == 1 &&
-      EVP_CIPHER_CTX_set_key_length(context.get(), static_cast<int>(key.size())) == 1 &&
-      EVP_EncryptInit_ex2(context.get(), nullptr, key.data(), nullptr, nullptr) == 1 &&
-      EVP_CIPHER_CTX_set_padding(context.get(), 0) == 1 &&
       EVP_EncryptUpdate(context.get(), block.data(), &written, block.data(), block_bytes) == 1;
   PENSTOCK_ASSERT(ok && written == static_cast<int>(block_bytes));
   swap_words(block);

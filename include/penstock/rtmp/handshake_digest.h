@@ -27,6 +27,10 @@ enum class DigestScheme : uint8_t { digest_first, key_first };
 [[nodiscard]] size_t digest_offset(Bytes packet, DigestScheme scheme);
 [[nodiscard]] size_t dh_key_offset(Bytes packet, DigestScheme scheme);
 
+/// `packet`, which has its digest under key_first, can hold a key where digest_first has it too,
+/// without either touching the other or the bytes that say where both are.
+[[nodiscard]] bool both_keys_fit(Bytes packet);
+
 /// The digest that belongs at `digest_at`: over everything but its own place.
 [[nodiscard]] Digest packet_digest(Bytes packet, size_t digest_at, Bytes key);
 

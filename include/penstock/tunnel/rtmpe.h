@@ -16,6 +16,9 @@ namespace penstock::tunnel {
 constexpr size_t dh_bytes = 128;
 using DhNumber = std::array<uint8_t, dh_bytes>;  // big-endian, padded with zeros in front
 
+/// In 2 .. p - 2: what remains would make the secret 0, 1 or p - 1.
+[[nodiscard]] bool is_public_key(Bytes big_endian);
+
 /// One side of the key agreement in the second Oakley group (RFC 2409, 6.2). A modular
 /// exponentiation each way: off the path of media, and rationed per address.
 class DhKey {
@@ -42,11 +45,11 @@ using Rc4Key = std::array<uint8_t, 16>;
 class Rc4Stream {
  public:
   explicit Rc4Stream(const Rc4Key& key);
-  void apply(MutableBytes bytes);
+  /// Into `to`, which has room for as many bytes; may be where `from` is.
+  void apply(Bytes from, uint8_t* to);
+  void apply(MutableBytes bytes) { apply(bytes, bytes.data()); }
 
  private:
-  uint8_t next();
-
   std::array<uint8_t, 256> state_{};
   uint8_t i_ = 0;
   uint8_t j_ = 0;
@@ -55,6 +58,11 @@ class Rc4Stream {
 constexpr uint8_t version_rtmpe = 6;           // plain signatures
 constexpr uint8_t version_rtmpe_xtea = 8;      // signatures through XTEA
 constexpr uint8_t version_rtmpe_blowfish = 9;  // signatures through Blowfish
+
+/// Blowfish comes from OpenSSL's legacy provider, which this opens on the first call. False where
+/// the host has none: form 9 is then refused. To be called at start where RTMPE is switched on, so
+/// that no file is opened later.
+[[nodiscard]] bool load_blowfish();
 
 /// Enciphers a signature of the handshake in place as the form `version` (6, 8 or 9) wants it;
 /// `key` is the HMAC key of that signature.
