@@ -66,6 +66,7 @@ void check_here(Settings& settings, Problems& problems) {
           "readable by its owner alone");
     }
   }
+  settings.certificates_text = config::certificates_text(config.certificates);
   for (const std::string& key : config.keys) settings.keys_text += key + "\n";
   if (settings.keys_text.size() > control::keys_bytes_max) {
     problem("admission.keys: " + std::to_string(settings.keys_text.size()) +
@@ -93,8 +94,12 @@ std::string listed(const Items& items, Text text) {
   return all;
 }
 
-std::string rtmp_text(const config::Config& config) {
-  return listed(config.rtmp, [](const auto& address) { return config::to_string(address); });
+std::string listeners_text(const std::vector<config::ListenAddress>& listeners) {
+  return listed(listeners, [](const auto& address) { return config::to_string(address); });
+}
+
+std::string proxy_text(const config::Config& config) {
+  return listed(config.proxy_from, [](const auto& prefix) { return config::to_string(prefix); });
 }
 
 }  // namespace
@@ -154,7 +159,15 @@ std::vector<std::string> changed_keys(const config::Config& from, const config::
   compare(from.engine == to.engine, "dataplane.engine");
   compare(from.workers == to.workers, "dataplane.workers");
   compare(from.state_dir == to.state_dir, "dataplane.state_dir");
-  compare(rtmp_text(from) == rtmp_text(to), "listen.rtmp");
+  const auto lists = config::listener_lists(to);
+  for (size_t i = 0; const auto& [key, list] : config::listener_lists(from)) {
+    compare(listeners_text(*list) == listeners_text(*lists[i++].second), key);
+  }
+  compare(from.sniff == to.sniff, "listen.sniff");
+  compare(from.proxy_from == to.proxy_from, "listen.proxy_from");
+  compare(from.certificates == to.certificates, "tls.certificates");
+  compare(from.tls_tickets == to.tls_tickets, "tls.tickets");
+  compare(from.rtmpe_enabled == to.rtmpe_enabled, "rtmpe.enabled");
   compare(from.publish == to.publish, "admission.publish");
   compare(from.keys == to.keys, "admission.keys");
   compare(from.http == to.http, "control.http");
@@ -173,7 +186,12 @@ std::string value_text(const config::Config& config, std::string_view key) {
   if (key == "dataplane.workers")
     return listed(config.workers, [](uint32_t core) { return std::to_string(core); });
   if (key == "dataplane.state_dir") return config.state_dir;
-  if (key == "listen.rtmp") return rtmp_text(config);
+  for (const auto& [name, list] : config::listener_lists(config)) {
+    if (key == name) return listeners_text(*list);
+  }
+  if (key == "listen.sniff") return config.sniff ? "true" : "false";
+  if (key == "listen.proxy_from") return proxy_text(config);
+  if (key == "rtmpe.enabled") return config.rtmpe_enabled ? "true" : "false";
   if (key == "control.http") return config.http;
   if (key == "control.socket") return config.socket;
   if (key == "log.format") return config.log_format == config::LogFormat::json ? "json" : "text";
@@ -182,8 +200,10 @@ std::string value_text(const config::Config& config, std::string_view key) {
 }
 
 std::vector<std::string> keys_for_dataplane_restart(const std::vector<std::string>& keys) {
-  constexpr std::array<std::string_view, 5> fixed = {
-      "dataplane.engine", "dataplane.workers", "dataplane.state_dir", "listen.rtmp", "log.format"};
+  constexpr std::array<std::string_view, 11> fixed = {
+      "dataplane.engine",  "dataplane.workers", "dataplane.state_dir", "listen.rtmp",
+      "listen.rtmps",      "listen.rtmpt",      "listen.rtmpts",       "listen.sniff",
+      "listen.proxy_from", "rtmpe.enabled",     "log.format"};
   std::vector<std::string> needed;
   std::ranges::copy_if(keys, std::back_inserter(needed), [&](const std::string& key) {
     const auto tunable = control::find_tunable(key);

@@ -30,6 +30,7 @@ struct Settings {
   std::string token;                  // empty: none is asked for; never in a log or an answer
   std::vector<std::string> cautions;  // accepted, and to be told to the operator; one line each
   std::string keys_text;              // as the region wants it: "app/name\n" ..., sorted
+  std::string certificates_text;      // in the same way
 };
 
 using Problems = std::vector<config::Problem>;

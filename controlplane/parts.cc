@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "controlplane/clock.h"
+#include "controlplane/text.h"
 
 namespace penstock::controlplane {
 namespace {
@@ -41,6 +42,22 @@ void warn_of_limits(const Parts& parts, const control::Region& region,
     lines.push_back(fmt::format("frame memory: {} of {} bytes (limits.frame_memory_bytes)", memory,
                                 memory_max));
   }
+}
+
+void warn_of_certificates(const control::Region& region, std::vector<std::string>& lines) {
+  // Let's Encrypt renews 30 days before the end: two weeks later something is wrong with it.
+  constexpr uint64_t soon_s = 14 * 24 * 3600;
+  control::TlsRow row;
+  if (!region.header().tls.read(row)) return;
+  if (!row.problem.view().empty()) {
+    lines.push_back(fmt::format("certificates: {}{}", clean_text(row.problem.view()),
+                                row.certificates == 0 ? "" : ": those loaded before serve"));
+  }
+  const uint64_t now_s = unix_ms() / 1000;
+  if (row.expires_unix_s == 0 || row.expires_unix_s > now_s + soon_s) return;
+  lines.push_back(fmt::format("a certificate {} {}",
+                              row.expires_unix_s <= now_s ? "has ended at" : "ends at",
+                              rfc3339(row.expires_unix_s * 1000)));
 }
 
 }  // namespace
@@ -130,6 +147,7 @@ std::vector<std::string> warnings(const Parts& parts) {
     lines.emplace_back("not every worker has applied the latest settings yet");
   }
   if (!parts.kept.kept()) lines.emplace_back(not_kept_text);
+  warn_of_certificates(attachment->region(), lines);
   warn_of_limits(parts, attachment->region(), lines);
   return lines;
 }

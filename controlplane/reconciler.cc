@@ -22,8 +22,10 @@ bool same_but_epoch(control::WantedState a, const control::WantedState& b) {
 }
 static_assert(std::has_unique_object_representations_v<control::WantedState>);
 
-bool keys_in_region(const control::Wanted& wanted, std::string_view text) {
-  return text.empty() || std::memcmp(wanted.keys.data(), text.data(), text.size()) == 0;
+/// A list of control::Wanted is already `text`, as far as it is long.
+template <size_t Capacity>
+bool holds(const std::array<char, Capacity>& list, std::string_view text) {
+  return text.empty() || std::memcmp(list.data(), text.data(), text.size()) == 0;
 }
 
 }  // namespace
@@ -81,6 +83,9 @@ control::WantedState Reconciler::wanted() const {
   state.draining = draining_ ? 1 : 0;
   state.keys_bytes = static_cast<uint32_t>(settings_->keys_text.size());
   state.keys_hash = control::fnv1a(settings_->keys_text);
+  state.certificates_bytes = static_cast<uint32_t>(settings_->certificates_text.size());
+  state.certificates_hash = control::fnv1a(settings_->certificates_text);
+  state.tls_tickets = config.tls_tickets;
   return state;
 }
 
@@ -92,13 +97,19 @@ bool Reconciler::reconcile(Attachment& attachment) {
   if (!readable) region.state.repair();
   control::WantedState next = wanted();
   const std::string& keys = settings_->keys_text;
-  const bool keys_there = keys_in_region(region, keys);
+  const std::string& certificates = settings_->certificates_text;
+  const bool keys_there = holds(region.keys, keys);
+  const bool certificates_there = holds(region.certificates, certificates);
   epoch_ = std::max(epoch_, readable ? present.epoch : 0);
   // Epoch 0 is a region that nobody has written yet: workers take it for "nothing wanted".
-  if (readable && present.epoch != 0 && keys_there && same_but_epoch(present, next)) return false;
+  const bool lists_there = keys_there && certificates_there;
+  if (readable && present.epoch != 0 && lists_there && same_but_epoch(present, next)) return false;
 
-  // Keys first: until the state is there, its hash tells workers that this list is not theirs.
+  // Lists first: until the state is there, its hashes tell readers that these are not theirs.
   if (!keys_there) std::memcpy(region.keys.data(), keys.data(), keys.size());
+  if (!certificates_there) {
+    std::memcpy(region.certificates.data(), certificates.data(), certificates.size());
+  }
   next.epoch = ++epoch_;
   region.state.write(next);
   attachment.ring_all();

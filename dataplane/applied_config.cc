@@ -91,23 +91,44 @@ void AppliedConfigFile::remove() const {
   ::unlink(live_path_.c_str());
 }
 
+std::optional<WantedLists> read_lists(const control::Wanted& wanted,
+                                      const control::WantedState& state) {
+  if (state.keys_bytes > control::keys_bytes_max ||
+      state.certificates_bytes > control::certificates_bytes_max) {
+    return std::nullopt;
+  }
+  // Copied first: another process may write while we look.
+  WantedLists lists{.keys = {wanted.keys.data(), state.keys_bytes},
+                    .certificates = {wanted.certificates.data(), state.certificates_bytes}};
+  if (control::fnv1a(lists.keys) != state.keys_hash ||
+      control::fnv1a(lists.certificates) != state.certificates_hash) {
+    return std::nullopt;
+  }
+  return lists;
+}
+
 AppliedConfig merge(const config::Config& base, const control::WantedState& wanted,
-                    std::string_view keys) {
+                    const WantedLists& lists) {
   AppliedConfig applied{base};
   applied.config.publish = wanted.admission;
   applied.config.log_level = wanted.log_level;
   applied.config.tunables = wanted.tunables;
   applied.config.keys.clear();
+  std::string_view keys = lists.keys;
   while (!keys.empty()) {
     const size_t end = std::min(keys.find('\n'), keys.size());
     if (end > 0) applied.config.keys.emplace_back(keys.substr(0, end));
     keys.remove_prefix(std::min(end + 1, keys.size()));
   }
+  applied.config.tls_tickets = std::min(wanted.tls_tickets, config::tls_tickets_max);
+  if (auto certificates = config::parse_certificates_text(lists.certificates)) {
+    applied.config.certificates = std::move(*certificates);
+  }
   applied.tuned_live = uint64_t{wanted.tuned_live[1]} << 32 | wanted.tuned_live[0];
   return applied;
 }
 
-control::WantedState wanted_state(const AppliedConfig& applied, std::string& keys) {
+control::WantedState wanted_state(const AppliedConfig& applied, WantedLists& lists) {
   control::WantedState wanted;
   wanted.epoch = 1;
   wanted.tunables = applied.config.tunables;
@@ -115,13 +136,19 @@ control::WantedState wanted_state(const AppliedConfig& applied, std::string& key
   wanted.tuned_live[1] = static_cast<uint32_t>(applied.tuned_live >> 32);
   wanted.admission = applied.config.publish;
   wanted.log_level = applied.config.log_level;
-  keys.clear();
+  lists = {};
   for (const std::string& key : applied.config.keys) {
-    if (keys.size() + key.size() + 1 > control::keys_bytes_max) break;
-    keys += key + '\n';
+    if (lists.keys.size() + key.size() + 1 > control::keys_bytes_max) break;
+    lists.keys += key + '\n';
   }
-  wanted.keys_bytes = static_cast<uint32_t>(keys.size());
-  wanted.keys_hash = control::fnv1a(keys);
+  wanted.keys_bytes = static_cast<uint32_t>(lists.keys.size());
+  wanted.keys_hash = control::fnv1a(lists.keys);
+  lists.certificates = config::certificates_text(applied.config.certificates);
+  // parse() takes no list that would not fit.
+  if (lists.certificates.size() > control::certificates_bytes_max) lists.certificates.clear();
+  wanted.certificates_bytes = static_cast<uint32_t>(lists.certificates.size());
+  wanted.certificates_hash = control::fnv1a(lists.certificates);
+  wanted.tls_tickets = applied.config.tls_tickets;
   return wanted;
 }
 

@@ -36,11 +36,21 @@ class AppliedConfigFile {
   std::string live_path_;
 };
 
-/// `base` with what `wanted` has changed. `keys` as in control::Wanted.
-[[nodiscard]] AppliedConfig merge(const config::Config& base, const control::WantedState& wanted,
-                                  std::string_view keys);
+/// The lists of control::Wanted that belong to a state, as far as they are used.
+struct WantedLists {
+  std::string keys;
+  std::string certificates;
+};
 
-/// The state to start with. `keys` receives the list that belongs to it.
-[[nodiscard]] control::WantedState wanted_state(const AppliedConfig& applied, std::string& keys);
+/// Nothing when the lists in the region are not those that `state` says (they are being written).
+[[nodiscard]] std::optional<WantedLists> read_lists(const control::Wanted& wanted,
+                                                    const control::WantedState& state);
+
+/// `base` with what `wanted` has changed.
+[[nodiscard]] AppliedConfig merge(const config::Config& base, const control::WantedState& wanted,
+                                  const WantedLists& lists);
+
+/// The state to start with. `lists` receives what belongs to it.
+[[nodiscard]] control::WantedState wanted_state(const AppliedConfig& applied, WantedLists& lists);
 
 }  // namespace penstock::dataplane

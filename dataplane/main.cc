@@ -147,9 +147,10 @@ std::expected<void, std::string> DataPlane::prepare() {
   header.started_unix_ms = unix_now_ms();
   header.run_id = random_word();
   control::Wanted& wanted = memory_.region().wanted();
-  std::string keys;
-  const control::WantedState state = wanted_state(start_.applied, keys);
-  std::copy(keys.begin(), keys.end(), wanted.keys.begin());
+  WantedLists lists;
+  const control::WantedState state = wanted_state(start_.applied, lists);
+  std::copy(lists.keys.begin(), lists.keys.end(), wanted.keys.begin());
+  std::copy(lists.certificates.begin(), lists.certificates.end(), wanted.certificates.begin());
   wanted.state.write(state);
 
   std::vector<LogRing*> rings;
@@ -234,10 +235,9 @@ void DataPlane::keep_applied() {
   for (WorkerId id = 0; id < cores_.size(); ++id) {
     if (memory_.region().worker(id).applied_epoch.observe() != wanted.epoch) return;
   }
-  if (wanted.keys_bytes > control::keys_bytes_max) return;
-  const std::string keys(memory_.region().wanted().keys.data(), wanted.keys_bytes);
-  if (control::fnv1a(keys) != wanted.keys_hash) return;
-  const auto stored = applied_file_.store(merge(start_.applied.config, wanted, keys));
+  const auto lists = read_lists(memory_.region().wanted(), wanted);
+  if (!lists) return;
+  const auto stored = applied_file_.store(merge(start_.applied.config, wanted, *lists));
   if (!stored) {
     if (!store_failed_) {
       log_->write(control::LogLevel::error,
@@ -256,6 +256,7 @@ void DataPlane::keep_applied() {
 void DataPlane::keep_house(int signals) {
   config::Config told = start_.applied.config;
   told.keys.clear();
+  told.certificates.clear();
   std::string config_text = config::render(told);
   if (config_text.size() > control::attach_config_bytes_max) config_text.clear();
   control::AttachHello hello;

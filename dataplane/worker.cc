@@ -102,7 +102,7 @@ void Worker::apply_wanted() {
   control::WantedState state;
   if (!wanted.state.read(state)) return;
   bool sane =
-      static_cast<uint32_t>(state.admission) <= 1 &&
+      state.admission <= control::AdmissionMode::login &&
       static_cast<uint32_t>(state.log_level) <= static_cast<uint32_t>(control::LogLevel::error) &&
       state.keys_bytes <= control::keys_bytes_max;
   for (size_t i = 0; i < control::tunable_count; ++i) {

@@ -43,7 +43,7 @@ SYSTEM_HEADER_EXCEPTIONS = {("include/penstock/base/assert.h", "cstdio")}
 LIBRARIES = (
     (re.compile(r"^liburing"), {"engine/uring"}),
     (re.compile(r"^rte_"), {"engine/dpdk"}),
-    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "controlplane"}),
+    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "config", "controlplane"}),
     (re.compile(r"^toml\+\+/"), {"config"}),
     (re.compile(r"^httplib"), {"controlplane", "controlplane/cli"}),
     (re.compile(r"^(nlohmann|prometheus|CLI)/"), {"controlplane", "controlplane/cli"}),

@@ -92,6 +92,18 @@ json worker_view(const control::WorkerArea& area, uint32_t worker, uint64_t hear
           {"frame_memory_bytes_max", area.frame_memory_bytes.get()}};
 }
 
+json tls_view(const std::shared_ptr<Attachment>& attachment) {
+  control::TlsRow row;
+  if (attachment && !attachment->region().header().tls.read(row)) row = {};
+  const auto time = [](uint64_t unix_ms) { return unix_ms == 0 ? "" : rfc3339(unix_ms); };
+  return {{"path", clean_text(row.path.view())},
+          {"certificates", row.certificates},
+          {"tickets", row.tickets},
+          {"loaded", time(row.loaded_unix_ms)},
+          {"expires", time(row.expires_unix_s * 1000)},
+          {"problem", clean_text(row.problem.view())}};
+}
+
 }  // namespace
 
 json view(const Stream& stream, uint64_t until_unix_ms) {
@@ -209,6 +221,7 @@ json status_view(const Parts& parts) {
           {"bytes_sent", sum(control::Counter::bytes_sent)},
           {"bits_per_second_in", bits_in},
           {"bits_per_second_out", bits_out},
+          {"tls", tls_view(attachment)},
           {"warnings", warnings(parts)}};
 }
 
@@ -222,7 +235,7 @@ json workers_view(const Parts& parts) {
     const uint64_t age_ms = heartbeat_age_ms(attachment->region(), worker, monotonic_ns());
     rows.push_back(worker_view(attachment->region().worker(worker), worker, age_ms, rates[worker]));
   }
-  return {{"workers", std::move(rows)}};
+  return {{"workers", std::move(rows)}, {"tls", tls_view(attachment)}};
 }
 
 json counters_view(const Parts& parts) {
@@ -251,9 +264,17 @@ json counters_view(const Parts& parts) {
 json config_view(const Parts& parts) {
   const auto settings = parts.reconciler.settings();
   const config::Config& config = settings->config;
-  json rtmp = json::array();
-  for (const config::ListenAddress& address : config.rtmp)
-    rtmp.push_back(config::to_string(address));
+  json listeners = json::object();
+  for (const auto& [key, list] : config::listener_lists(config)) {
+    json& rows = listeners[std::string(key.substr(key.find('.') + 1))] = json::array();
+    for (const config::ListenAddress& address : *list) rows.push_back(config::to_string(address));
+  }
+  json proxy_from = json::array();
+  for (const config::AddressPrefix& prefix : config.proxy_from)
+    proxy_from.push_back(config::to_string(prefix));
+  json certificates = json::array();
+  for (const config::Certificate& one : config.certificates)
+    certificates.push_back({{"cert", one.cert}, {"key", one.key}, {"names", one.names}});
   json waiting = json::array();
   for (const WaitingKey& row : parts.reconciler.waiting()) {
     waiting.push_back(
@@ -263,8 +284,16 @@ json config_view(const Parts& parts) {
           {"engine", config.engine},
           {"workers", config.workers},
           {"state_dir", config.state_dir},
-          {"rtmp", std::move(rtmp)},
-          {"publish", config.publish == control::AdmissionMode::keys ? "keys" : "open"},
+          {"rtmp", std::move(listeners["rtmp"])},
+          {"rtmps", std::move(listeners["rtmps"])},
+          {"rtmpt", std::move(listeners["rtmpt"])},
+          {"rtmpts", std::move(listeners["rtmpts"])},
+          {"sniff", config.sniff},
+          {"proxy_from", std::move(proxy_from)},
+          {"certificates", std::move(certificates)},
+          {"tls_tickets", config.tls_tickets},
+          {"rtmpe_enabled", config.rtmpe_enabled},
+          {"publish", config::admission_name(config.publish)},
           {"keys", {{"count", config.keys.size()}}},
           {"http", config.http},
           {"socket", settings->socket},

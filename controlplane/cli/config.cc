@@ -105,7 +105,23 @@ std::string render_config(const Json& config, const Paint& paint) {
   keys.add("dataplane.engine", text_of(config, "engine"));
   keys.add("dataplane.workers", joined(rows_of(config, "workers")));
   keys.add("dataplane.state_dir", text_of(config, "state_dir"));
-  keys.add("listen.rtmp", joined(rows_of(config, "rtmp")));
+  for (const char* name : {"rtmp", "rtmps", "rtmpt", "rtmpts"}) {
+    const Json& listeners = rows_of(config, name);
+    keys.add(fmt::format("listen.{}", name), listeners.empty() ? "none" : joined(listeners));
+  }
+  keys.add("listen.sniff", flag_of(config, "sniff") ? "true" : "false");
+  if (const Json& prefixes = rows_of(config, "proxy_from"); !prefixes.empty()) {
+    keys.add("listen.proxy_from", joined(prefixes));
+  }
+  for (size_t number = 0; const Json& row : rows_of(config, "certificates")) {
+    const Json& names = rows_of(row, "names");
+    keys.add(fmt::format("tls.certificates[{}]", ++number),
+             fmt::format("{} for {}", text_of(row, "cert"),
+                         names.empty() ? "the names in it" : joined(names)));
+  }
+  keys.add("tls.tickets", human_count(count_of(config, "tls_tickets")));
+  keys.add("rtmpe.enabled", flag_of(config, "rtmpe_enabled") ? "true" : "false",
+           flag_of(config, "rtmpe_enabled") ? Colour::yellow : Colour::plain);
   keys.add("admission.publish", text_of(config, "publish"));
   keys.add("admission.keys",
            fmt::format("{} (not shown)", count_of(part_of(config, "keys"), "count")));

@@ -69,6 +69,11 @@ std::string render_status(const Json& status, const Paint& paint) {
   facts.add("out", fmt::format("{}, {} so far",
                                human_bits_per_second(count_of(status, "bits_per_second_out")),
                                human_bytes(count_of(status, "bytes_sent"))));
+  const Json& tls = part_of(status, "tls");
+  if (const uint64_t certificates = count_of(tls, "certificates"); certificates != 0) {
+    facts.add("certificates", fmt::format("{}, the first ends {}", human_count(certificates),
+                                          text_of(tls, "expires")));
+  }
   return facts.render(paint) + warning_lines(status, paint);
 }
 

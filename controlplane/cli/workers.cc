@@ -35,7 +35,10 @@ std::string render_workers(const Json& workers, const Paint& paint) {
          human_bits_per_second(count_of(row, "bits_per_second_out")),
          human_bytes(count_of(row, "frame_memory_bytes"))});
   }
-  return table.render(paint);
+  const Json& tls = part_of(workers, "tls");
+  const std::string path = text_of(tls, "path");
+  if (path.empty()) return table.render(paint);
+  return table.render(paint) + fmt::format("\nTLS records: {}\n", path);
 }
 
 void add_workers(const Verb& program) {

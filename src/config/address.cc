@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "penstock/config/address_prefix.h"
+
 namespace penstock::config {
 namespace {
 
@@ -69,7 +71,47 @@ bool parse_ipv6(std::string_view text, std::array<uint8_t, 16>& bytes) {
   return true;
 }
 
+/// The first `bits` of both are the same.
+bool same_bits(const uint8_t* left, const uint8_t* right, size_t bits) {
+  const size_t whole = bits / 8;
+  if (!std::equal(left, left + whole, right)) return false;
+  const size_t rest = bits % 8;
+  return rest == 0 || (left[whole] ^ right[whole]) >> (8 - rest) == 0;
+}
+
 }  // namespace
+
+bool AddressPrefix::covers(const uint8_t (&address)[16], bool address_ipv6) const {
+  constexpr uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  const bool clothed = address_ipv6 && !ipv6 && std::equal(mapped, mapped + 12, address);
+  if (address_ipv6 != ipv6 && !clothed) return false;
+  return same_bits(bytes.data(), address + (clothed ? sizeof(mapped) : 0), bits);
+}
+
+std::optional<AddressPrefix> parse_prefix(std::string_view text) {
+  const size_t slash = std::min(text.find('/'), text.size());
+  AddressPrefix prefix;
+  prefix.host = text.substr(0, slash);
+  prefix.ipv6 = !parse_ipv4(prefix.host, prefix.bytes.data());
+  if (prefix.ipv6 && !parse_ipv6(prefix.host, prefix.bytes)) return std::nullopt;
+  const uint32_t bits_max = prefix.ipv6 ? 128 : 32;
+  uint32_t bits = bits_max;
+  if (slash < text.size()) {
+    const std::optional<uint32_t> given = parse_number(text.substr(slash + 1), 10, bits_max);
+    if (!given) return std::nullopt;
+    bits = *given;
+  }
+  prefix.bits = static_cast<uint8_t>(bits);
+  // A bit behind the length is a slip of the length or of the address, and which cannot be told.
+  for (size_t bit = bits; bit < bits_max; ++bit) {
+    if ((prefix.bytes[bit / 8] >> (7 - bit % 8) & 1) != 0) return std::nullopt;
+  }
+  return prefix;
+}
+
+std::string to_string(const AddressPrefix& prefix) {
+  return prefix.host + "/" + std::to_string(prefix.bits);
+}
 
 bool Address::loopback() const {
   if (host.empty()) return false;

@@ -1,19 +1,12 @@
 #include <algorithm>
-#include <set>
 
 #include "penstock/base/limits.h"
 #include "penstock/config/closest.h"
 #include "penstock/config/config.h"
-#include "src/config/address.h"
-#include "src/config/toml.h"
+#include "src/config/reader.h"
 
 namespace penstock::config {
-namespace {
 
-constexpr std::string_view address_accepted =
-    "an address in numbers and a port, as in \"127.0.0.1:1935\", \"[::1]:1935\" or \":1935\"";
-
-// Text of the operator, safe to print and not endless.
 std::string clean(std::string_view text, size_t bytes_max) {
   // A character of several bytes stays whole or goes.
   size_t bytes = std::min(text.size(), bytes_max);
@@ -56,67 +49,6 @@ std::string joined(const std::vector<std::string_view>& words) {
   return text;
 }
 
-/// One look at a document: fills a Config and gathers what is wrong.
-class Reader {
- public:
-  explicit Reader(std::string_view file) : file_(file) {}
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
-
-  void read(const toml::table& root);
-  [[nodiscard]] std::expected<Config, std::vector<Problem>> result();
-
- private:
-  struct Key {
-    std::string_view name;  // with its section
-    void (Reader::*take)(std::string_view name, const toml::node& node);
-  };
-  static const std::vector<Key>& keys();
-  static std::vector<std::string_view> sections();
-  static std::vector<std::string_view> names_in(std::string_view section);
-
-  void problem(const toml::source_region& at, std::string text) {
-    problems_.push_back({file_, at.begin.line, std::move(text)});
-  }
-  void problem(const toml::node& node, std::string text) {
-    problem(node.source(), std::move(text));
-  }
-  void wrong_kind(std::string_view name, const toml::node& node, std::string_view accepted);
-
-  void section(std::string_view name, const toml::table& table);
-  void unknown_section(const toml::key& key, const toml::node& node);
-  void unknown_key(std::string_view section, const toml::key& key);
-
-  const std::string* text(std::string_view name, const toml::node& node, std::string_view accepted);
-  const toml::array* list(std::string_view name, const toml::node& node, std::string_view accepted);
-  template <typename T>
-  void choice(std::string_view name, const toml::node& node, T& into,
-              const std::vector<std::pair<std::string_view, T>>& choices);
-  void path(std::string_view name, const toml::node& node, std::string& into);
-
-  void take_engine(std::string_view name, const toml::node& node);
-  void take_workers(std::string_view name, const toml::node& node);
-  void take_state_dir(std::string_view name, const toml::node& node);
-  void take_rtmp(std::string_view name, const toml::node& node);
-  void take_publish(std::string_view name, const toml::node& node);
-  void take_keys(std::string_view name, const toml::node& node);
-  void take_http(std::string_view name, const toml::node& node);
-  void take_socket(std::string_view name, const toml::node& node);
-  void take_token_file(std::string_view name, const toml::node& node);
-  void check_http_apart_from_rtmp();
-  void take_log_format(std::string_view name, const toml::node& node);
-  void take_log_level(std::string_view name, const toml::node& node);
-  void take_tunable(std::string_view name, const toml::node& node);
-
-  std::string file_;
-  Config config_;
-  std::vector<Problem> problems_;
-  toml::source_region http_at_{};
-  toml::source_region state_dir_at_{};
-  toml::source_region rtmp_at_{};
-  bool http_needs_token_ = false;
-};
-
 const std::vector<Reader::Key>& Reader::keys() {
   static const std::vector<Key> all = [] {
     std::vector<Key> rows = {
@@ -124,6 +56,14 @@ const std::vector<Reader::Key>& Reader::keys() {
         {"dataplane.workers", &Reader::take_workers},
         {"dataplane.state_dir", &Reader::take_state_dir},
         {"listen.rtmp", &Reader::take_rtmp},
+        {"listen.rtmps", &Reader::take_rtmps},
+        {"listen.rtmpt", &Reader::take_rtmpt},
+        {"listen.rtmpts", &Reader::take_rtmpts},
+        {"listen.sniff", &Reader::take_sniff},
+        {"listen.proxy_from", &Reader::take_proxy_from},
+        {"tls.certificates", &Reader::take_certificates},
+        {"tls.tickets", &Reader::take_tickets},
+        {"rtmpe.enabled", &Reader::take_rtmpe_enabled},
         {"admission.publish", &Reader::take_publish},
         {"admission.keys", &Reader::take_keys},
         {"control.http", &Reader::take_http},
@@ -258,6 +198,12 @@ void Reader::choice(std::string_view name, const toml::node& node, T& into,
                     (near.empty() ? "" : "; did you mean " + quoted(near) + "?"));
 }
 
+void Reader::flag(std::string_view name, const toml::node& node, bool& into) {
+  const toml::value<bool>* value = node.as_boolean();
+  if (value == nullptr) return wrong_kind(name, node, "true or false");
+  into = value->get();
+}
+
 void Reader::path(std::string_view name, const toml::node& node, std::string& into) {
   const std::string* given = text(name, node, "a path");
   if (given == nullptr) return;
@@ -313,48 +259,15 @@ void Reader::take_state_dir(std::string_view name, const toml::node& node) {
   path(name, node, config_.state_dir);
 }
 
-void Reader::take_rtmp(std::string_view name, const toml::node& node) {
-  const toml::array* array = list(name, node, "a list of addresses, as in [\"127.0.0.1:1935\"]");
-  if (array == nullptr) return;
-  if (array->empty() || array->size() > listen_addresses_max) {
-    problem(node, std::string{name} + ": " + std::to_string(array->size()) +
-                      " addresses; accepted: 1 to " + std::to_string(listen_addresses_max));
-  }
-  rtmp_at_ = node.source();
-  std::vector<ListenAddress> addresses;
-  std::set<std::pair<std::array<uint8_t, 16>, std::pair<uint16_t, bool>>> seen;
-  for (const toml::node& item : *array) {
-    const std::string* given = text(name, item, address_accepted);
-    if (given == nullptr) continue;
-    const std::optional<Address> address = parse_address(*given);
-    if (!address) {
-      problem(item, std::string{name} + ": " + quoted(*given) +
-                        " is no address to listen on; accepted: " + std::string{address_accepted});
-      continue;
-    }
-    std::vector<ListenAddress> meant = {{address->host, address->port, address->ipv6}};
-    if (address->host.empty())
-      meant = {{"0.0.0.0", address->port, false}, {"::", address->port, true}};
-    bool again = false;
-    for (const ListenAddress& one : meant) {
-      again |= !seen.insert({address->bytes, {one.port, one.ipv6}}).second;
-    }
-    if (again) {
-      problem(item, std::string{name} + ": " + quoted(*given) +
-                        " is there twice; accepted: every address once");
-      continue;
-    }
-    if (addresses.size() < listen_addresses_max) {
-      addresses.insert(addresses.end(), meant.begin(), meant.end());
-    }
-  }
-  config_.rtmp = std::move(addresses);
+void Reader::take_publish(std::string_view name, const toml::node& node) {
+  choice<control::AdmissionMode>(name, node, config_.publish,
+                                 {{"open", control::AdmissionMode::open},
+                                  {"keys", control::AdmissionMode::keys},
+                                  {"login", control::AdmissionMode::login}});
 }
 
-void Reader::take_publish(std::string_view name, const toml::node& node) {
-  choice<control::AdmissionMode>(
-      name, node, config_.publish,
-      {{"open", control::AdmissionMode::open}, {"keys", control::AdmissionMode::keys}});
+void Reader::take_rtmpe_enabled(std::string_view name, const toml::node& node) {
+  flag(name, node, config_.rtmpe_enabled);
 }
 
 void Reader::take_keys(std::string_view name, const toml::node& node) {
@@ -383,24 +296,6 @@ void Reader::take_keys(std::string_view name, const toml::node& node) {
   }
   std::sort(config_.keys.begin(), config_.keys.end());
   config_.keys.erase(std::unique(config_.keys.begin(), config_.keys.end()), config_.keys.end());
-}
-
-void Reader::take_http(std::string_view name, const toml::node& node) {
-  constexpr std::string_view accepted =
-      "an address in numbers and a port, as in \"127.0.0.1:8935\" or \"[::1]:8935\"";
-  http_at_ = node.source();
-  const std::string* given = text(name, node, accepted);
-  if (given == nullptr) return;
-  constexpr std::string_view localhost = "localhost:";
-  const bool named = given->starts_with(localhost);
-  const std::optional<Address> address =
-      parse_address(named ? "127.0.0.1:" + given->substr(localhost.size()) : *given);
-  if (!address) {
-    return problem(node, std::string{name} + ": " + quoted(*given) +
-                             " is no address to listen on; accepted: " + std::string{accepted});
-  }
-  http_needs_token_ = !address->loopback();
-  config_.http = *given;
 }
 
 void Reader::take_socket(std::string_view name, const toml::node& node) {
@@ -445,30 +340,6 @@ void Reader::take_tunable(std::string_view name, const toml::node& node) {
   config_.tunables[static_cast<size_t>(*tunable)] = static_cast<uint64_t>(value);
 }
 
-/// The first to listen would take the port from the other.
-void Reader::check_http_apart_from_rtmp() {
-  constexpr std::string_view localhost = "localhost:";
-  const bool named = config_.http.starts_with(localhost);
-  const std::optional<Address> http =
-      parse_address(named ? "127.0.0.1:" + config_.http.substr(localhost.size()) : config_.http);
-  if (!http) return;
-  const auto everywhere = [](const Address& address) {
-    return std::ranges::all_of(address.bytes, [](uint8_t byte) { return byte == 0; });
-  };
-  const auto same = [&](const ListenAddress& listed) {
-    // By bytes: "[0::1]" and "[::1]" are one address.
-    const std::optional<Address> rtmp = parse_address(to_string(listed));
-    if (!rtmp || rtmp->port != http->port) return false;
-    if (!http->host.empty() && rtmp->ipv6 != http->ipv6) return false;
-    return rtmp->bytes == http->bytes || everywhere(*rtmp) || everywhere(*http);
-  };
-  const auto taken = std::ranges::find_if(config_.rtmp, same);
-  if (taken == config_.rtmp.end()) return;
-  problem(http_at_.begin.line != 0 ? http_at_ : rtmp_at_,
-          "control.http: " + quoted(config_.http) + " is the port of listen.rtmp " +
-              quoted(to_string(*taken)) + "; accepted: another port");
-}
-
 std::expected<Config, std::vector<Problem>> Reader::result() {
   if (http_needs_token_ && config_.token_file.empty()) {
     problem(http_at_, "control.http: " + quoted(config_.http) +
@@ -484,8 +355,8 @@ std::expected<Config, std::vector<Problem>> Reader::result() {
                   std::to_string(socket_path_bytes_max) + " bytes");
     }
   }
-  if (config_.rtmp.empty()) config_.rtmp = {{"127.0.0.1", 1935, false}};
-  check_http_apart_from_rtmp();
+  check_somebody_listens();
+  check_http_apart_from_listeners();
   if (problems_.empty()) return std::move(config_);
   // The document is kept by name and not by place. Two problems of one line stand in the order of
   // their texts.
@@ -494,8 +365,6 @@ std::expected<Config, std::vector<Problem>> Reader::result() {
   });
   return std::unexpected(std::move(problems_));
 }
-
-}  // namespace
 
 std::expected<Config, std::vector<Problem>> parse(std::string_view text, std::string_view file) {
   const toml::parse_result document = toml::parse(text, file);
@@ -510,8 +379,39 @@ std::expected<Config, std::vector<Problem>> parse(std::string_view text, std::st
 }
 
 std::vector<std::string> cautions(const Config& config) {
-  if (config.publish != control::AdmissionMode::keys || !config.keys.empty()) return {};
-  return {"admission.publish is \"keys\" and admission.keys is empty: nobody may publish"};
+  std::vector<std::string> lines;
+  if (config.publish == control::AdmissionMode::keys && config.keys.empty()) {
+    lines.push_back(
+        "admission.publish is \"keys\" and admission.keys is empty: nobody may publish");
+  }
+  if (config.certificates.empty()) {
+    for (const auto& [name, listeners] :
+         {std::pair{"listen.rtmps", &config.rtmps}, std::pair{"listen.rtmpts", &config.rtmpts}}) {
+      if (listeners->empty()) continue;
+      lines.push_back(std::string{name} +
+                      " has addresses and tls.certificates is empty: nobody can connect there");
+    }
+  } else if (config.rtmps.empty() && config.rtmpts.empty() && !config.sniff) {
+    lines.push_back(
+        "tls.certificates are there, but neither listen.rtmps nor listen.rtmpts, and listen.sniff "
+        "is false: nobody can use them");
+  }
+  if (config.tls_tickets != 0) {
+    lines.push_back(
+        "tls.tickets is not 0: rtmpdump and GStreamer's rtmpsink fail over TLS 1.3 with session "
+        "tickets");
+  }
+  if (config.rtmpe_enabled) {
+    lines.push_back(
+        "rtmpe.enabled: RTMPE is obfuscation for legacy encoders, not security: anybody on the way "
+        "can read and change it; use RTMPS where you can");
+  }
+  for (const AddressPrefix& prefix : config.proxy_from) {
+    if (prefix.bits != 0) continue;
+    lines.push_back("listen.proxy_from has " + to_string(prefix) +
+                    ": any peer may then say what address it has");
+  }
+  return lines;
 }
 
 bool is_stream_name(std::string_view text) {

@@ -60,6 +60,27 @@ std::string addresses_text(const std::vector<ListenAddress>& addresses) {
   return "[" + text + "]";
 }
 
+std::string_view flag_text(bool flag) { return flag ? "true" : "false"; }
+
+std::string prefixes_text(const std::vector<AddressPrefix>& prefixes) {
+  std::string text;
+  for (const AddressPrefix& prefix : prefixes) {
+    text += (text.empty() ? "" : ", ") + quoted(to_string(prefix));
+  }
+  return "[" + text + "]";
+}
+
+std::string certificates_list(const std::vector<Certificate>& certificates) {
+  std::string text;
+  for (const Certificate& one : certificates) {
+    text += "\n  { cert = " + quoted(one.cert) + ", key = " + quoted(one.key);
+    std::string names;
+    for (const std::string& name : one.names) names += (names.empty() ? "" : ", ") + quoted(name);
+    text += (names.empty() ? "" : ", names = [" + names + "]") + " },";
+  }
+  return "[" + text + (certificates.empty() ? "]" : "\n]");
+}
+
 // One a line: lists of keys are long, and are compared line by line.
 std::string keys_text(const std::vector<std::string>& keys) {
   std::string text;
@@ -93,9 +114,22 @@ std::string render(const Config& config) {
   line(out, "state_dir", quoted(config.state_dir));
   tunables_of(out, "dataplane", config.tunables);
   section(out, "listen");
-  line(out, "rtmp", addresses_text(config.rtmp));
+  for (const auto& [key, list] : listener_lists(config)) {
+    line(out, key.substr(key.find('.') + 1), addresses_text(*list));
+  }
+  line(out, "sniff", flag_text(config.sniff));
+  line(out, "proxy_from", prefixes_text(config.proxy_from));
+  section(out, "tls");
+  line(out, "certificates", certificates_list(config.certificates));
+  line(out, "tickets", std::to_string(config.tls_tickets));
+  tunables_of(out, "tls", config.tunables);
+  section(out, "rtmpt");
+  tunables_of(out, "rtmpt", config.tunables);
+  section(out, "rtmpe");
+  line(out, "enabled", flag_text(config.rtmpe_enabled));
+  tunables_of(out, "rtmpe", config.tunables);
   section(out, "admission");
-  line(out, "publish", config.publish == control::AdmissionMode::keys ? "\"keys\"" : "\"open\"");
+  line(out, "publish", quoted(admission_name(config.publish)));
   line(out, "keys", keys_text(config.keys));
   tunables_of(out, "admission", config.tunables);
   section(out, "limits");
@@ -110,6 +144,26 @@ std::string render(const Config& config) {
   line(out, "format", config.log_format == LogFormat::json ? "\"json\"" : "\"text\"");
   line(out, "level", quoted(log_level_name(config.log_level)));
   return out;
+}
+
+std::string_view admission_name(control::AdmissionMode mode) {
+  switch (mode) {
+    case control::AdmissionMode::open:
+      return "open";
+    case control::AdmissionMode::keys:
+      return "keys";
+    case control::AdmissionMode::login:
+      return "login";
+  }
+  return "open";
+}
+
+std::array<std::pair<std::string_view, const std::vector<ListenAddress>*>, 4> listener_lists(
+    const Config& config) {
+  return {{{"listen.rtmp", &config.rtmp},
+           {"listen.rtmps", &config.rtmps},
+           {"listen.rtmpt", &config.rtmpt},
+           {"listen.rtmpts", &config.rtmpts}}};
 }
 
 std::string to_string(const ListenAddress& address) {

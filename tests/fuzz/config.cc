@@ -27,7 +27,12 @@ void check_problems(std::string_view text, const std::vector<config::Problem>& p
 
 void check_config(const config::Config& config) {
   PENSTOCK_ASSERT(!config.workers.empty() && config.workers.size() <= workers_max);
-  PENSTOCK_ASSERT(!config.rtmp.empty());
+  size_t listeners = 0;
+  for (const auto& [name, list] : config::listener_lists(config)) listeners += list->size();
+  PENSTOCK_ASSERT(listeners > 0);
+  const std::string certificates = config::certificates_text(config.certificates);
+  PENSTOCK_ASSERT(certificates.size() <= control::certificates_bytes_max);
+  PENSTOCK_ASSERT(config::parse_certificates_text(certificates) == config.certificates);
   PENSTOCK_ASSERT(std::is_sorted(config.keys.begin(), config.keys.end()));
   for (const std::string& key : config.keys) PENSTOCK_ASSERT(config::is_stream_name(key));
   for (size_t i = 0; i < control::tunable_count; ++i) {

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "penstock/config/address_prefix.h"
 #include "penstock/control/layout.h"
 #include "penstock/control/tunables.h"
 
@@ -31,11 +35,38 @@ constexpr uint32_t core_max = 1023;
 // What fits into the address of a Unix socket (sun_path, 108 bytes with its zero).
 constexpr size_t socket_path_bytes_max = 107;
 
+/// One of tls.certificates. The first of them is shown to who names no server, or one that none is
+/// for.
+struct Certificate {
+  std::string cert;                // file: the server's own certificate, then its chain
+  std::string key;                 // file: its private key
+  std::vector<std::string> names;  // "example.com", "*.example.com"; none: those of the certificate
+  bool operator==(const Certificate&) const = default;
+};
+
+// Names of one box: one certificate with 64 names, or 64 with one, is beyond what was seen.
+constexpr size_t certificates_max = 64;
+constexpr size_t certificate_names_max = 64;
+// Networks of load balancers; every new connection is compared with all of them.
+constexpr size_t prefixes_max = 64;
+// OpenSSL sends each ticket as a message of its own; more than one is for a browser's connections.
+constexpr uint32_t tls_tickets_max = 8;
+
 struct Config {
   std::string engine = "uring";
   std::vector<uint32_t> workers = {0};  // core numbers
   std::string state_dir = "state";
   std::vector<ListenAddress> rtmp;  // default 127.0.0.1:1935
+  std::vector<ListenAddress> rtmps;
+  std::vector<ListenAddress> rtmpt;
+  std::vector<ListenAddress> rtmpts;
+  bool sniff = true;  // listeners of rtmp take what else is switched on, by its first bytes
+  // Peers whose connections begin with a PROXY header, and who may say so for others.
+  std::vector<AddressPrefix> proxy_from;
+  std::vector<Certificate> certificates;
+  // TLS 1.3 tickets sent after a handshake. Not one: librtmp takes the next byte for RTMP's.
+  uint32_t tls_tickets = 0;
+  bool rtmpe_enabled = false;
   control::AdmissionMode publish = control::AdmissionMode::open;
   std::vector<std::string> keys;  // "app/name", sorted, unique
   std::string http = "127.0.0.1:8935";
@@ -74,7 +105,22 @@ struct Problem {
 /// "trace" to "error", as log.level takes it and log lines show it.
 [[nodiscard]] std::string_view log_level_name(control::LogLevel level);
 
+/// "open", "keys" or "login", as admission.publish takes it.
+[[nodiscard]] std::string_view admission_name(control::AdmissionMode mode);
+
 [[nodiscard]] std::string to_string(const ListenAddress& address);
+
+/// The lists of listeners with their keys: "listen.rtmp", "listen.rtmps", "listen.rtmpt",
+/// "listen.rtmpts".
+[[nodiscard]] std::array<std::pair<std::string_view, const std::vector<ListenAddress>*>, 4>
+listener_lists(const Config& config);
+
+/// Certificates as the shared region carries them: a line each, cert, key and names apart by tabs.
+/// Paths and names have no control characters in them.
+[[nodiscard]] std::string certificates_text(const std::vector<Certificate>& certificates);
+/// Nothing when the text was not made by certificates_text().
+[[nodiscard]] std::optional<std::vector<Certificate>> parse_certificates_text(
+    std::string_view text);
 
 /// "app/name" as the protocol normalises it: no empty part, no "..", no control character, within
 /// stream_name_bytes_max.

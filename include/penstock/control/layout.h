@@ -22,7 +22,7 @@
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
-constexpr uint32_t region_version = 3;
+constexpr uint32_t region_version = 4;
 
 /// Fixed-size text, zero-terminated and zero-padded. Too long is cut.
 template <size_t Capacity>
@@ -132,11 +132,15 @@ class Cell {
   std::atomic<uint64_t> value_{0};
 };
 
-enum class AdmissionMode : uint32_t { open = 0, keys = 1 };
+enum class AdmissionMode : uint32_t { open = 0, keys = 1, login = 2 };
 enum class LogLevel : uint32_t { trace = 0, debug = 1, info = 2, warning = 3, error = 4 };
 
 // 65,536 keys of 63 bytes. Larger key sets belong into the key store, not into a list.
 constexpr size_t keys_bytes_max = 4 * 1024 * 1024;
+
+// Paths and names of certificates, not their content: 64 of them with paths of 100 bytes and three
+// names of 30 take 20 KiB.
+constexpr size_t certificates_bytes_max = 64 * 1024;
 
 /// The state that the control plane wants, whole. Repeating it is harmless.
 struct WantedState {
@@ -145,18 +149,34 @@ struct WantedState {
   uint32_t tuned_live[2] = {};  // bit per tunable: set by the operator at run time, not by the file
   AdmissionMode admission = AdmissionMode::open;
   LogLevel log_level = LogLevel::info;
-  uint32_t draining = 0;    // 1: stop accepting, close publishers paced
-  uint32_t keys_bytes = 0;  // length of keys below
-  uint64_t keys_hash = 0;   // FNV-1a of keys: tells a half-written list
+  uint32_t draining = 0;            // 1: stop accepting, close publishers paced
+  uint32_t keys_bytes = 0;          // length of keys below
+  uint64_t keys_hash = 0;           // FNV-1a of keys: tells a half-written list
+  uint64_t certificates_hash = 0;   // FNV-1a of certificates, in the same way
+  uint32_t certificates_bytes = 0;  // length of certificates below
+  uint32_t tls_tickets = 0;         // sent after a TLS 1.3 handshake
 };
 // The last bit of tuned_live is log_level's.
 constexpr size_t tuned_log_level_bit = 63;
 static_assert(tunable_count <= tuned_log_level_bit);
 
-/// keys is written before state; the state's keys_hash says which list belongs to it.
+/// The lists are written before state; the state's hashes say which lists belong to it.
 struct Wanted {
   SeqSlot<WantedState> state;
   std::array<char, keys_bytes_max> keys{};  // "app/name\n" ..., sorted
+  // config::certificates_text(); read by the data plane's main alone, never by a worker
+  std::array<char, certificates_bytes_max> certificates{};
+};
+
+/// What the data plane says about TLS. Written by its main; never anything of a private key.
+struct TlsRow {
+  Text<104> path;                // which way records take, and why
+  uint32_t certificates = 0;     // that serve
+  uint32_t tickets = 0;          // sent after a TLS 1.3 handshake
+  uint64_t loaded_unix_ms = 0;   // when what serves was loaded; 0: never
+  uint64_t expires_unix_s = 0;   // the first of them to end; 0: there is none
+  uint64_t refused_unix_ms = 0;  // when newer files or a newer list were refused; 0: none are
+  Text<256> problem;             // why; empty: all that is wanted serves
 };
 
 enum class StreamRole : uint32_t { publisher = 0, replica = 1 };
@@ -282,6 +302,7 @@ struct RegionHeader {
   Cell control_heartbeat_ns;  // monotonic clock, written by the control plane: fresh means that
                               // asking for verdicts pays
   Cell kept_epoch;  // of Wanted: what a data plane that dies now would start from; written by main
+  SeqSlot<TlsRow> tls;  // written by main
 };
 
 static_assert(offsetof(RegionHeader, magic) == 0);
@@ -295,7 +316,9 @@ static_assert(offsetof(RegionHeader, run_id) == 40);
 static_assert(offsetof(RegionHeader, process_id) == 48);
 static_assert(offsetof(RegionHeader, control_heartbeat_ns) == 56);
 static_assert(offsetof(RegionHeader, kept_epoch) == 64);
-static_assert(sizeof(RegionHeader) == 72);
+static_assert(offsetof(RegionHeader, tls) == 72);
+static_assert(sizeof(TlsRow) == 392);
+static_assert(sizeof(RegionHeader) == 72 + 8 + sizeof(TlsRow));
 static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 &&
               sizeof(WantedState) % 8 == 0);
 static_assert(sizeof(Command) == 160 && sizeof(VerdictRequest) == 2384);

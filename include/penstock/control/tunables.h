@@ -11,6 +11,10 @@ namespace penstock::control {
 // the range that is checked in both processes, the CLI's `tune` and the slot in the shared region.
 // Append only: the position is the number. live = false: sized at start, takes a restart of
 // penstockd.
+//
+// A TLS handshake with an RSA key of 2048 bit takes about 1 ms: 200 a second are a fifth of a core,
+// and 1000 encoders that come back at once are in after 5 s. The same sum for RTMPE's key
+// agreement, of which 100 a second are a tenth of a core.
 #define PENSTOCK_TUNABLES(X)                                                                      \
   X(connections_max, "limits.connections_max", "connections", 1, 1'000'000, 16'384, false,        \
     "connections over all workers; more are refused at accept")                                   \
@@ -49,7 +53,15 @@ namespace penstock::control {
     "switches it off")                                                                            \
   X(coalesce_from, "dataplane.coalesce_from", "frames/s", 0, 1'000'000'000, 10'000, true,         \
     "messages in and frames out of a worker per second above which sound may wait; at twice as "  \
-    "many it may wait for all of coalesce_ms")
+    "many it may wait for all of coalesce_ms")                                                    \
+  X(tls_handshakes_per_second, "tls.handshakes_per_second", "per second", 1, 100'000, 200, true,  \
+    "TLS handshakes that each worker takes; what is above waits, so that media does not")         \
+  X(rtmpt_idle_ms, "rtmpt.idle_ms", "ms", 1'000, 600'000, 45'000, true,                           \
+    "an RTMPT session without a request for so long is ended")                                    \
+  X(rtmpt_sessions_max, "rtmpt.sessions_max", "sessions", 1, 1'000'000, 4'096, true,              \
+    "RTMPT sessions at once, on each worker")                                                     \
+  X(rtmpe_handshakes_per_second, "rtmpe.handshakes_per_second", "per second", 1, 100'000, 100,    \
+    true, "RTMPE key agreements that each worker takes; peers above it are dropped")
 
 enum class Tunable : uint8_t {
 #define PENSTOCK_TUNABLE_NAME(name, key, unit, min, max, value, live, help) name,

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "penstock/config/address_prefix.h"
+
 namespace penstock::config {
 namespace {
 
@@ -85,6 +87,48 @@ TEST(Address, texts_of_one_address_have_the_same_bytes) {
   EXPECT_EQ(parse_address("[::102:304]:1")->bytes, parse_address("[::1.2.3.4]:1")->bytes);
   EXPECT_EQ(parse_address("[AB::]:1")->bytes, parse_address("[ab::]:1")->bytes);
   EXPECT_NE(parse_address("[ab::]:1")->bytes, parse_address("[::ab]:1")->bytes);
+}
+
+TEST(AddressPrefix, covers_what_is_in_its_network) {
+  const struct {
+    const char* prefix;
+    const char* address;
+    bool inside;
+  } cases[] = {
+      {"10.0.0.0/8", "10.255.0.1", true},
+      {"10.0.0.0/8", "11.0.0.1", false},
+      {"192.0.2.7", "192.0.2.7", true},
+      {"192.0.2.7", "192.0.2.6", false},
+      {"192.0.2.128/25", "192.0.2.128", true},
+      {"192.0.2.128/25", "192.0.2.127", false},
+      {"0.0.0.0/0", "8.8.8.8", true},
+      {"0.0.0.0/0", "[::1]", false},
+      {"fd00::/8", "[fd12::1]", true},
+      {"fd00::/8", "[fe80::1]", false},
+      {"::1", "[::1]", true},
+      {"::1", "[::2]", false},
+      {"10.0.0.0/8", "[::ffff:10.1.2.3]", true},
+      {"10.0.0.0/8", "[::ffff:11.1.2.3]", false},
+      {"::ffff:10.0.0.0/104", "[::ffff:10.1.2.3]", true},
+      {"::/0", "10.0.0.1", false},
+  };
+  for (const auto& c : cases) {
+    const auto prefix = parse_prefix(c.prefix);
+    ASSERT_TRUE(prefix) << c.prefix;
+    const auto address = parse_address(std::string{c.address} + ":1");
+    ASSERT_TRUE(address) << c.address;
+    uint8_t bytes[16];
+    std::copy(address->bytes.begin(), address->bytes.end(), bytes);
+    EXPECT_EQ(prefix->covers(bytes, address->ipv6), c.inside) << c.prefix << " " << c.address;
+  }
+}
+
+TEST(AddressPrefix, bad_ones) {
+  for (const char* text :
+       {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.1/8", "10.0.0/8", "::/129",
+        "::1/64", "[::1]/128", "10.0.0.0/8/8", "10.0.0.0/08", "localhost"}) {
+    EXPECT_FALSE(parse_prefix(text)) << text;
+  }
 }
 
 }  // namespace

@@ -163,18 +163,18 @@ TEST(ConfigParse, each_problem_says_where_and_what_would_be_accepted) {
       {"[limits]\nGOP-Bytes = 1",
        "p.toml:2: limits.GOP-Bytes: unknown key; did you mean gop_bytes?"},
       {"[limits]\nrtmp = []", "p.toml:2: limits.rtmp: unknown key; did you mean listen.rtmp?"},
-      {"[listen]\ncolour = 1", "p.toml:2: listen.colour: unknown key; accepted: rtmp"},
+      {"[listen]\ncolour = 1",
+       "p.toml:2: listen.colour: unknown key; accepted: rtmp, rtmps, rtmpt, "
+       "rtmpts, sniff, proxy_from"},
       {"\n[limit]\ngop_bytes = 1", "p.toml:2: \"limit\": unknown section; did you mean [limits]?"},
       {"[colour]",
-       "p.toml:1: \"colour\": unknown section; accepted: dataplane, listen, admission, control, "
-       "log, limits, "
-       "liveness"},
+       "p.toml:1: \"colour\": unknown section; accepted: dataplane, listen, tls, rtmpe, "
+       "admission, control, log, limits, liveness, rtmpt"},
       {"workers = [0]",
        "p.toml:1: \"workers\": a key outside of a section; did you mean dataplane.workers?"},
       {"colour = 1",
        "p.toml:1: \"colour\": a key outside of a section; accepted: keys in [dataplane, listen, "
-       "admission, "
-       "control, log, limits, liveness]"},
+       "tls, rtmpe, admission, control, log, limits, liveness, rtmpt]"},
       {"limits = 3", "p.toml:1: limits: a whole number; accepted: a section, [limits]"},
       {"[[limits]]", "p.toml:1: limits: a list; accepted: a section, [limits]"},
       {"[dataplane]\nengine = \"io_uring\"",
@@ -203,7 +203,9 @@ TEST(ConfigParse, each_problem_says_where_and_what_would_be_accepted) {
        "control characters"},
       {"[listen]\nrtmp = \":1935\"",
        "p.toml:2: listen.rtmp: a text; accepted: a list of addresses, as in [\"127.0.0.1:1935\"]"},
-      {"[listen]\nrtmp = []", "p.toml:2: listen.rtmp: 0 addresses; accepted: 1 to 64"},
+      {"[listen]\nrtmp = []",
+       "p.toml:2: listen.rtmp: 0 addresses; accepted: 1 to 64, or none when listen.rtmps, "
+       "listen.rtmpt or listen.rtmpts has some"},
       {"[listen]\nrtmp = [\"localhost:1935\"]",
        "p.toml:2: listen.rtmp: \"localhost:1935\" is no address to listen on; accepted: an address "
        "in numbers and a port, as "
@@ -218,8 +220,8 @@ TEST(ConfigParse, each_problem_says_where_and_what_would_be_accepted) {
       {"[listen]\nrtmp = [\"[::]:1\", \":1\"]",
        "p.toml:2: listen.rtmp: \":1\" is there twice; accepted: every address once"},
       {"[admission]\npublish = \"key\"",
-       "p.toml:2: admission.publish: \"key\" is not one of \"open\", \"keys\"; did you mean "
-       "\"keys\"?"},
+       "p.toml:2: admission.publish: \"key\" is not one of \"open\", \"keys\", \"login\"; did "
+       "you mean \"keys\"?"},
       {"[admission]\nkeys = [\"live/a\",\n\"live//secret\"]",
        "p.toml:3: admission.keys: entry 2 is no stream name; accepted: \"app/name\", without "
        "query, empty parts, \"..\" and "
@@ -302,6 +304,150 @@ TEST(ConfigParse, what_is_not_toml_has_its_line) {
     ASSERT_EQ(problems.size(), 1U) << c.text;
     EXPECT_THAT(problems[0], testing::StartsWith(c.start)) << c.text;
   }
+}
+
+TEST(ConfigParse, every_key_of_the_variants_is_read) {
+  const auto config = parse(R"(
+[listen]
+rtmp = []
+rtmps = [":443"]
+rtmpt = ["127.0.0.1:80"]
+rtmpts = ["[::1]:8443"]
+sniff = false
+proxy_from = ["10.0.0.0/8", "fd00::/8", "192.0.2.7"]
+[tls]
+tickets = 2
+handshakes_per_second = 7
+[[tls.certificates]]
+cert = "a.pem"
+key = "a.key"
+[[tls.certificates]]
+cert = "b.pem"
+key = "b.key"
+names = ["Example.com", "*.example.com"]
+[rtmpt]
+idle_ms = 1000
+sessions_max = 3
+[rtmpe]
+enabled = true
+handshakes_per_second = 9
+[admission]
+publish = "login"
+)",
+                            "p.toml");
+  ASSERT_TRUE(config) << config.error()[0].to_string();
+  EXPECT_TRUE(config->rtmp.empty());
+  EXPECT_THAT(config->rtmps,
+              ElementsAre(ListenAddress{"0.0.0.0", 443, false}, ListenAddress{"::", 443, true}));
+  EXPECT_THAT(config->rtmpt, ElementsAre(ListenAddress{"127.0.0.1", 80, false}));
+  EXPECT_THAT(config->rtmpts, ElementsAre(ListenAddress{"::1", 8443, true}));
+  EXPECT_FALSE(config->sniff);
+  ASSERT_EQ(config->proxy_from.size(), 3U);
+  EXPECT_EQ(to_string(config->proxy_from[1]), "fd00::/8");
+  EXPECT_EQ(to_string(config->proxy_from[2]), "192.0.2.7/32");
+  EXPECT_THAT(config->certificates,
+              ElementsAre(Certificate{"a.pem", "a.key", {}},
+                          Certificate{"b.pem", "b.key", {"example.com", "*.example.com"}}));
+  EXPECT_EQ(config->tls_tickets, 2U);
+  EXPECT_EQ(value_of(config->tunables, Tunable::tls_handshakes_per_second), 7U);
+  EXPECT_EQ(value_of(config->tunables, Tunable::rtmpt_idle_ms), 1000U);
+  EXPECT_EQ(value_of(config->tunables, Tunable::rtmpt_sessions_max), 3U);
+  EXPECT_TRUE(config->rtmpe_enabled);
+  EXPECT_EQ(value_of(config->tunables, Tunable::rtmpe_handshakes_per_second), 9U);
+  EXPECT_EQ(config->publish, control::AdmissionMode::login);
+}
+
+TEST(ConfigParse, certificates_in_one_line_are_the_same) {
+  const auto config =
+      parse("[tls]\ncertificates = [{cert = \"a\", key = \"b\", names = [\"c.d\"]}]\n", "p.toml");
+  ASSERT_TRUE(config);
+  EXPECT_THAT(config->certificates, ElementsAre(Certificate{"a", "b", {"c.d"}}));
+}
+
+TEST(ConfigParse, problems_of_the_variants_say_what_would_be_accepted) {
+  const struct {
+    const char* text;
+    const char* start;
+  } cases[] = {
+      {"[listen]\nrtmp = []\nrtmps = []", "p.toml:2: listen.rtmp: 0 addresses; accepted: 1 to 64"},
+      {"[listen]\nrtmp = [\":1\"]\nrtmps = [\":1\"]",
+       "p.toml:3: listen.rtmps: \":1\" is in listen.rtmp, too; accepted: every address once"},
+      {"[listen]\nrtmps = [\":1935\"]",
+       "p.toml:2: listen.rtmps: \"0.0.0.0:1935\" is the port of listen.rtmp, which is "},
+      {"[listen]\nrtmpt = [\":8935\"]",
+       "p.toml:2: control.http: \"127.0.0.1:8935\" is the port of listen.rtmpt"},
+      {"[listen]\nsniff = 1", "p.toml:2: listen.sniff: a whole number; accepted: true or false"},
+      {"[listen]\nproxy_from = [\"10.0.0.1/8\"]",
+       "p.toml:2: listen.proxy_from: \"10.0.0.1/8\" is no network; accepted: an address in "
+       "numbers with the length of its network"},
+      {"[listen]\nproxy_from = [\"balancer\"]", "p.toml:2: listen.proxy_from: \"balancer\" is no"},
+      {"[tls]\ncertificates = \"a.pem\"",
+       "p.toml:2: tls.certificates: a text; accepted: a list of certificates, as in [{cert = "},
+      {"[tls]\ncertificates = [\"a.pem\"]", "p.toml:2: tls.certificates[1]: a text; accepted: "},
+      {"[tls]\ncertificates = [{cert = \"a\"}]", "p.toml:2: tls.certificates[1]: no key; accepted"},
+      {"[[tls.certificates]]\ncert = \"a\"\nkey = \"b\"\nname = \"c\"",
+       "p.toml:4: tls.certificates[1].name: unknown key; did you mean names?"},
+      {"[tls]\ncertificates = [{cert = \"a\", key = \"\"}]",
+       "p.toml:2: tls.certificates[1].key: \"\" is no path; accepted: "},
+      {"[tls]\ncertificates = [{cert = \"a\", key = \"b\", names = [\"a b\"]}]",
+       "p.toml:2: tls.certificates[1].names: \"a b\" is no name; accepted: a host name, as in "},
+      {"[tls]\ncertificates = [{cert = \"a\", key = \"b\", names = [\"*.com\"]}]",
+       "p.toml:2: tls.certificates[1].names: \"*.com\" is no name"},
+      {"[tls]\ncertificates = [{cert = \"a\", key = \"b\", names = [\"c.d\", \"C.d\"]}]",
+       "p.toml:2: tls.certificates[1].names: \"C.d\" is there twice; accepted: every name once"},
+      {"[tls]\ntickets = 9", "p.toml:2: tls.tickets: 9 is out of range; accepted: 0 to 8"},
+      {"[rtmpe]\nenabled = \"yes\"", "p.toml:2: rtmpe.enabled: a text; accepted: true or false"},
+  };
+  for (const auto& c : cases) {
+    const auto problems = problems_of(c.text);
+    ASSERT_EQ(problems.size(), 1U) << c.text;
+    EXPECT_THAT(problems[0], testing::StartsWith(c.start)) << c.text;
+  }
+}
+
+TEST(ConfigParse, certificates_are_bounded) {
+  std::string text = "[tls]\ncertificates = [\n";
+  for (size_t i = 0; i <= certificates_max; ++i) text += "{cert = \"c\", key = \"k\"},\n";
+  EXPECT_THAT(problems_of(text + "]"),
+              ElementsAre(HasSubstr("65 certificates; accepted: at most")));
+  text = "[tls]\ncertificates = [\n";
+  for (size_t i = 0; i < 20; ++i)
+    text += "{cert = \"" + std::string(4000, 'c') + "\", key = \"k\"},\n";
+  EXPECT_THAT(problems_of(text + "]"),
+              ElementsAre(HasSubstr("bytes of paths and names; accepted: at most 65536")));
+}
+
+TEST(ConfigCautions, what_of_the_variants_is_probably_not_meant_is_said) {
+  const struct {
+    const char* text;
+    const char* caution;
+  } cases[] = {
+      {"[listen]\nrtmps = [\":443\"]", "listen.rtmps has addresses and tls.certificates is empty"},
+      {"[listen]\nrtmpts = [\":443\"]",
+       "listen.rtmpts has addresses and tls.certificates is empty"},
+      {"[listen]\nsniff = false\n[tls]\ncertificates = [{cert = \"a\", key = \"b\"}]",
+       "nobody can use them"},
+      {"[tls]\ntickets = 1", "rtmpdump"},
+      {"[rtmpe]\nenabled = true", "obfuscation"},
+      {"[listen]\nproxy_from = [\"0.0.0.0/0\"]", "any peer may then say"},
+  };
+  for (const auto& c : cases) {
+    const auto config = parse(c.text, "p.toml");
+    ASSERT_TRUE(config) << c.text;
+    EXPECT_THAT(cautions(*config), ElementsAre(HasSubstr(c.caution))) << c.text;
+  }
+}
+
+TEST(CertificatesText, other_text_is_refused) {
+  const std::vector<Certificate> some = {{"a", "b", {}}, {"c", "d", {"e.f", "*.e.f"}}};
+  EXPECT_EQ(parse_certificates_text(certificates_text(some)), some);
+  EXPECT_EQ(parse_certificates_text(""), std::vector<Certificate>{});
+  for (const char* text : {"a\tb", "a\n", "\n", "a\t\n", "\tb\n", "a\tb\t\n", "a\tb\n\n"}) {
+    EXPECT_FALSE(parse_certificates_text(text)) << text;
+  }
+  std::string many;
+  for (size_t i = 0; i <= certificates_max; ++i) many += "a\tb\n";
+  EXPECT_FALSE(parse_certificates_text(many));
 }
 
 TEST(ConfigParse, workers_are_at_most_64) {

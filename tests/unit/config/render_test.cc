@@ -21,7 +21,15 @@ TEST(ConfigRender, everything_comes_back) {
   config.workers = {5, 0, 1023};
   config.state_dir = "a \"quoted\" \\ path # = [x] \xC3\xA9";
   config.rtmp = {{"0.0.0.0", 1935, false}, {"::", 1935, true}, {"fe80::1", 65535, true}};
-  config.publish = control::AdmissionMode::keys;
+  config.rtmps = {{"0.0.0.0", 443, false}};
+  config.rtmpt = {{"::1", 8080, true}};
+  config.rtmpts = {{"127.0.0.1", 8443, false}, {"::1", 8443, true}};
+  config.sniff = false;
+  config.proxy_from = {*parse_prefix("10.0.0.0/8"), *parse_prefix("::1")};
+  config.certificates = {{"a \"b\"", "k", {}}, {"/c", "/d", {"e.f", "*.e.f"}}};
+  config.tls_tickets = tls_tickets_max;
+  config.rtmpe_enabled = true;
+  config.publish = control::AdmissionMode::login;
   config.keys = {"live/'\"\\", "live/a", "live/b"};
   config.http = "[::]:80";
   config.socket = "/run/x";
@@ -30,6 +38,13 @@ TEST(ConfigRender, everything_comes_back) {
   config.log_level = control::LogLevel::trace;
   for (size_t i = 0; i < control::tunable_count; ++i)
     config.tunables[i] = control::tunable_table[i].max;
+  expect_round_trip(config);
+}
+
+TEST(ConfigRender, plain_rtmp_that_is_switched_off_stays_off) {
+  Config config = *parse("", "p.toml");
+  config.rtmp.clear();
+  config.rtmps = {{"0.0.0.0", 1935, false}};
   expect_round_trip(config);
 }
 

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -142,7 +144,10 @@ TEST(tunables, defaults_lie_in_their_ranges_and_keys_are_unique) {
     EXPECT_TRUE(keys.insert(info.key).second) << info.key;
     EXPECT_TRUE(keys.insert(info.name).second) << info.name;
     EXPECT_EQ(find_tunable(info.key), find_tunable(info.name));
-    EXPECT_TRUE(info.key.ends_with(info.name)) << info.key;
+    // The bare name may carry its section, where two sections have a key of the same name.
+    std::string key{info.key};
+    std::ranges::replace(key, '.', '_');
+    EXPECT_TRUE(key.ends_with(info.name)) << info.key;
   }
   EXPECT_FALSE(find_tunable("").has_value());
   EXPECT_FALSE(find_tunable("limits.").has_value());

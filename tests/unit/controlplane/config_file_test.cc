@@ -120,6 +120,12 @@ TEST(changed_keys, names_every_key_that_differs) {
   to.workers = {3};
   to.state_dir = "x";
   to.rtmp = {{"::", 1, true}};
+  to.rtmps = to.rtmpt = to.rtmpts = {{"::", 2, true}};
+  to.sniff = false;
+  to.proxy_from = {*config::parse_prefix("10.0.0.0/8")};
+  to.certificates = {{"c", "k", {}}};
+  to.tls_tickets = 1;
+  to.rtmpe_enabled = true;
   to.publish = control::AdmissionMode::keys;
   to.keys = {"a/b"};
   to.http = "127.0.0.1:1";
@@ -128,7 +134,7 @@ TEST(changed_keys, names_every_key_that_differs) {
   to.log_format = config::LogFormat::json;
   to.log_level = control::LogLevel::debug;
   for (uint64_t& value : to.tunables) ++value;
-  EXPECT_EQ(changed_keys(from, to).size(), 11 + control::tunable_count);
+  EXPECT_EQ(changed_keys(from, to).size(), 19 + control::tunable_count);
 }
 
 TEST(state_dir, is_taken_by_one_process_at_a_time) {

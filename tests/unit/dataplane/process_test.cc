@@ -2,8 +2,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -118,18 +120,41 @@ TEST(applied_config, wanted_state_and_merge_are_inverse) {
   applied.config.rtmp = {{"127.0.0.1", 1935, false}};
   applied.config.keys = {"live/a", "live/b"};
   applied.config.publish = control::AdmissionMode::keys;
+  applied.config.certificates = {{"a.pem", "a.key", {}}, {"b.pem", "b.key", {"b.example"}}};
+  applied.config.tls_tickets = 2;
   applied.tuned_live = 5;
-  std::string keys;
-  const control::WantedState wanted = wanted_state(applied, keys);
-  EXPECT_EQ(keys, "live/a\nlive/b\n");
-  EXPECT_EQ(wanted.keys_hash, control::fnv1a(keys));
+  WantedLists lists;
+  const control::WantedState wanted = wanted_state(applied, lists);
+  EXPECT_EQ(lists.keys, "live/a\nlive/b\n");
+  EXPECT_EQ(wanted.keys_hash, control::fnv1a(lists.keys));
+  EXPECT_EQ(wanted.certificates_hash, control::fnv1a(lists.certificates));
   config::Config other = applied.config;
   other.keys = {"live/old"};
   other.publish = control::AdmissionMode::open;
-  const AppliedConfig back = merge(other, wanted, keys);
+  other.certificates = {{"old.pem", "old.key", {}}};
+  other.tls_tickets = 0;
+  const AppliedConfig back = merge(other, wanted, lists);
+  EXPECT_EQ(back.config.certificates, applied.config.certificates);
+  EXPECT_EQ(back.config.tls_tickets, 2u);
   EXPECT_EQ(back.config.keys, applied.config.keys);
   EXPECT_EQ(back.config.publish, control::AdmissionMode::keys);
   EXPECT_EQ(back.tuned_live, 5u);
+}
+
+TEST(applied_config, lists_that_are_being_written_are_not_read) {
+  AppliedConfig applied;
+  applied.config.keys = {"live/a"};
+  applied.config.certificates = {{"a.pem", "a.key", {}}};
+  WantedLists lists;
+  control::WantedState state = wanted_state(applied, lists);
+  const auto wanted = std::make_unique<control::Wanted>();
+  std::ranges::copy(lists.keys, wanted->keys.begin());
+  EXPECT_FALSE(read_lists(*wanted, state).has_value());
+  std::ranges::copy(lists.certificates, wanted->certificates.begin());
+  ASSERT_TRUE(read_lists(*wanted, state).has_value());
+  EXPECT_EQ(read_lists(*wanted, state)->certificates, lists.certificates);
+  state.certificates_bytes = UINT32_MAX;
+  EXPECT_FALSE(read_lists(*wanted, state).has_value());
 }
 
 LogRecord record() {
