@@ -15,7 +15,11 @@
 #include "dataplane/engine/uring/uring_engine.h"
 #include "dataplane/log_writer.h"
 #include "dataplane/startup.h"
+#include "dataplane/tls/tls_feed.h"
+#include "dataplane/tls/tls_layer.h"
+#include "dataplane/transport_setup.h"
 #include "dataplane/worker.h"
+#include "penstock/tunnel/rtmpe_layer.h"
 
 // penstockd: wires the data plane, then keeps house (log lines, the control plane's socket, the
 // applied configuration) while the workers run.
@@ -63,6 +67,8 @@ struct Core {
   uint32_t number = 0;
   MutableBytes frame_memory;
   std::unique_ptr<engine::UringEngine> engine;
+  std::unique_ptr<tls::TlsFeed> certificates;
+  std::unique_ptr<transport::TransportEngine> transport;  // none where only plain RTMP is spoken
   std::unique_ptr<LogRing> log;
   std::thread thread;
 };
@@ -75,7 +81,9 @@ class DataPlane {
         memory_(std::move(memory)),
         attach_(std::move(attach)),
         applied_file_(folder_.path()),
-        mesh_(static_cast<uint32_t>(start_.applied.config.workers.size())) {}
+        mesh_(static_cast<uint32_t>(start_.applied.config.workers.size())),
+        tunnel_mesh_(static_cast<uint32_t>(start_.applied.config.workers.size()),
+                     tunnels_max(start_.applied.config)) {}
 
   std::expected<void, std::string> prepare();
   int run();
@@ -83,6 +91,7 @@ class DataPlane {
  private:
   std::expected<void, std::string> prepare_core(const std::vector<engine::Endpoint>& endpoints,
                                                 uint32_t number);
+  void prepare_transport();
   void print_memory() const;
   void start_workers();
   void keep_house(int signals);
@@ -95,6 +104,7 @@ class DataPlane {
   AttachServer attach_;
   AppliedConfigFile applied_file_;
   Mesh mesh_;
+  transport::TunnelMesh tunnel_mesh_;
   StopFlag stop_;
   std::vector<Core> cores_;
   std::unique_ptr<LogWriter> log_;
@@ -143,6 +153,7 @@ std::expected<void, std::string> DataPlane::prepare() {
   for (const uint32_t number : config.workers) {
     if (auto prepared = prepare_core(*endpoints, number); !prepared) return prepared;
   }
+  prepare_transport();
   control::RegionHeader& header = memory_.region().header();
   header.started_unix_ms = unix_now_ms();
   header.run_id = random_word();
@@ -151,6 +162,7 @@ std::expected<void, std::string> DataPlane::prepare() {
   const control::WantedState state = wanted_state(start_.applied, lists);
   std::copy(lists.keys.begin(), lists.keys.end(), wanted.keys.begin());
   std::copy(lists.certificates.begin(), lists.certificates.end(), wanted.certificates.begin());
+  std::copy(lists.users.begin(), lists.users.end(), wanted.users.begin());
   wanted.state.write(state);
 
   std::vector<LogRing*> rings;
@@ -164,6 +176,34 @@ std::expected<void, std::string> DataPlane::prepare() {
   }
   print_memory();
   return {};
+}
+
+/// Between every engine and its worker, unless plain RTMP is all that is spoken.
+void DataPlane::prepare_transport() {
+  const config::Config& config = start_.applied.config;
+  if (!needs_transport(config)) return;
+  std::vector<engine::Engine*> engines;
+  for (const Core& core : cores_) engines.push_back(core.engine.get());
+  for (uint32_t id = 0; id < cores_.size(); ++id) {
+    Core& core = cores_[id];
+    transport::TransportOptions options = transport_options(config);
+    core.certificates = std::make_unique<tls::TlsFeed>();
+    options.make_tls = [feed = core.certificates.get()]() -> std::unique_ptr<tunnel::Layer> {
+      const tls::CertificateSet* certificates = feed->current();
+      if (certificates == nullptr) return nullptr;
+      return tls::TlsLayer::accept(*certificates);
+    };
+    if (config.rtmpe_enabled) {
+      options.make_rtmpe = [seed = random_word()]() mutable {
+        return std::make_unique<tunnel::RtmpeLayer>(tunnel::RtmpeSettings{.random_seed = ++seed});
+      };
+    }
+    options.now = monotonic_now;
+    options.mesh = &tunnel_mesh_;
+    options.id = id;
+    options.engines = engines;
+    core.transport = std::make_unique<transport::TransportEngine>(*core.engine, std::move(options));
+  }
 }
 
 /// The sum that everything was sized to, one line per holder.
@@ -197,20 +237,26 @@ void DataPlane::start_workers() {
   for (const Core& core : cores_) engines.push_back(core.engine.get());
   const int64_t offset =
       static_cast<int64_t>(unix_now_ms()) - static_cast<int64_t>(monotonic_now().ns / ns_per_ms);
+  rtmp::Digest login_secret{};
+  for (size_t i = 0; i < login_secret.size(); i += 8) store_u64(&login_secret[i], random_word());
   for (WorkerId id = 0; id < cores_.size(); ++id) {
     Core& core = cores_[id];
     memory_.region().worker(id).core.set(core.number);
     const WorkerParts parts{.id = id,
-                            .engine = core.engine.get(),
+                            .engine = core.transport != nullptr
+                                          ? static_cast<engine::Engine*>(core.transport.get())
+                                          : core.engine.get(),
                             .engines = engines,
                             .mesh = &mesh_,
                             .region = memory_.region(),
                             .log = core.log.get(),
                             .frame_memory = core.frame_memory,
                             .random_seed = random_word(),
+                            .login_secret = login_secret,
                             .unix_minus_monotonic_ms = offset,
                             .connections_max = descriptors_.connections_max,
-                            .stop = &stop_};
+                            .stop = &stop_,
+                            .tuned = rates_of(core.transport.get())};
     core.thread = std::thread([parts, number = core.number] {
       pin_to_core(number);
       Worker worker(parts, monotonic_now());
@@ -340,7 +386,8 @@ int run_process(int argc, char** argv) {
   const control::RegionPlan plan{
       static_cast<uint32_t>(config.workers.size()),
       static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::streams_max)),
-      static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::connections_max))};
+      static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::connections_max)) +
+          tunnels_max(config)};
   auto memory = RegionMemory::create(plan);
   if (!memory) return fail(memory.error());
   auto attach =

@@ -193,21 +193,24 @@ std::expected<Start, std::string> choose_start(const Options& options) {
   }
   if (!from_file) return std::unexpected(problem);
   start.applied.config = std::move(*from_file);
+  start.applied.users = file.users();
   return start;
 }
 
 std::expected<std::vector<engine::Endpoint>, std::string> listen_endpoints(
     const config::Config& config) {
   std::vector<engine::Endpoint> endpoints;
-  for (const config::ListenAddress& listen : config.rtmp) {
-    engine::Endpoint endpoint;
-    endpoint.port = listen.port;
-    endpoint.ipv6 = listen.ipv6;
-    if (inet_pton(listen.ipv6 ? AF_INET6 : AF_INET, listen.host.c_str(), endpoint.address) != 1) {
-      return std::unexpected("listen.rtmp: " + config::to_string(listen) +
-                             " is not an IP address and port");
+  for (const auto& [key, list] : config::listener_lists(config)) {
+    for (const config::ListenAddress& listen : *list) {
+      engine::Endpoint endpoint;
+      endpoint.port = listen.port;
+      endpoint.ipv6 = listen.ipv6;
+      if (inet_pton(listen.ipv6 ? AF_INET6 : AF_INET, listen.host.c_str(), endpoint.address) != 1) {
+        return std::unexpected(std::string(key) + ": " + config::to_string(listen) +
+                               " is not an IP address and port");
+      }
+      endpoints.push_back(endpoint);
     }
-    endpoints.push_back(endpoint);
   }
   return endpoints;
 }

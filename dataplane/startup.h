@@ -63,6 +63,8 @@ struct Start {
 /// applied.
 [[nodiscard]] std::expected<Start, std::string> choose_start(const Options& options);
 
+/// Of all lists, in the order of config::listener_lists(): the number of one among them is the
+/// engine's number of the listener.
 [[nodiscard]] std::expected<std::vector<engine::Endpoint>, std::string> listen_endpoints(
     const config::Config& config);
 

@@ -38,6 +38,7 @@ Worker::Worker(WorkerParts parts, Instant now)
       ticked_at_(now),
       frames_(parts_.frame_memory),
       wheel_(now),
+      logins_(parts_.login_secret, parts_.random_seed),
       events_(events_per_tick),
       report_at_(now) {
   for (WorkerId other = 0; other < worker_count_; ++other) {
@@ -104,7 +105,9 @@ void Worker::apply_wanted() {
   bool sane =
       state.admission <= control::AdmissionMode::login &&
       static_cast<uint32_t>(state.log_level) <= static_cast<uint32_t>(control::LogLevel::error) &&
-      state.keys_bytes <= control::keys_bytes_max;
+      state.keys_bytes <= control::keys_bytes_max &&
+      state.users_bytes <= control::users_bytes_max &&
+      state.login_offer <= control::LoginOffer::query;
   for (size_t i = 0; i < control::tunable_count; ++i) {
     sane = sane && control::tunable_table[i].accepts(state.tunables[i]);
   }
@@ -114,15 +117,18 @@ void Worker::apply_wanted() {
     log(LogEvent::config_refused, nullptr, {}, "a value is out of its range", state.epoch);
     return;
   }
-  if (!load_keys(state)) {
-    // The list is still being written, or its writer has died over it: 4 MB are not hashed in every
+  if (!load_keys(state) || !load_users(state)) {
+    // A list is still being written, or its writer has died over it: 4 MB are not hashed in every
     // tick.
     wanted_look_at_ = now_.after_ns(keys_retry_ns);
     return;
   }
   const bool first = wanted_sequence_ == UINT32_MAX;
+  const bool drain_differs = state.draining != wanted_.draining ||
+                             state.drain_to.view() != wanted_.drain_to.view();
   wanted_sequence_ = sequence;
   wanted_ = state;
+  session_settings_.login = state.admission == control::AdmissionMode::login;
   session_settings_.message_bytes_max = static_cast<uint32_t>(tunable(Tunable::message_bytes_max));
   // Room for two largest messages at once: a keyframe with audio between its chunks never needs
   // more.
@@ -131,6 +137,7 @@ void Worker::apply_wanted() {
   session_settings_.connect_to_publish_ns = tunable(Tunable::connect_to_publish_ms) * ns_per_ms;
   session_settings_.first_media_ns = tunable(Tunable::first_media_ms) * ns_per_ms;
   session_settings_.silent_publisher_ns = tunable(Tunable::silent_publisher_ms) * ns_per_ms;
+  if (parts_.tuned) parts_.tuned(wanted_.tunables);
   choose_gather();
   if (tunable(Tunable::gop_bytes) == 0) {
     for (auto& [name, stream] : streams_) drop_gop(*stream);
@@ -141,6 +148,7 @@ void Worker::apply_wanted() {
       if (connection != nullptr) schedule(*connection);
     }
   }
+  if (drain_differs) drain_changed();
   const bool accept = wanted_.draining == 0;
   if (accept != accepting_ && !stopping_) {
     accepting_ = accept;
@@ -254,10 +262,14 @@ void Worker::take_event(const engine::EngineEvent& event) {
       connection->egress.sent(frames_, event.sent_bytes, now_);
       if (!connection->egress.idle() || connection->closing) mark_dirty(*connection);
       return;
+    case engine::EngineEventKind::identified:
+      identified(*connection, event);
+      return;
+    case engine::EngineEventKind::failed:
+      drop(*connection, event.fault);
+      return;
     case engine::EngineEventKind::closed:
-      if (event.fault != Fault::count_) {
-        drop(*connection, event.fault);
-      } else if (event.reason == engine::CloseReason::reset && connection->published != nullptr) {
+      if (event.reason == engine::CloseReason::reset && connection->published != nullptr) {
         count_fault(*connection, Fault::peer_reset);
         log(LogEvent::peer_dropped, connection, connection->published->name,
             fault_info(Fault::peer_reset).text);
@@ -319,6 +331,8 @@ void Worker::flush() {
     Connection* connection = find(dirty_[dirty_head_]);
     if (connection == nullptr) continue;
     connection->dirty = false;
+    if (connection->egress.aggregates()) [[unlikely]]
+      connection->egress.aggregate(frames_);
     sends += connection->egress.flush(engine_, connection->id, now_);
     if (connection->egress.idle() && connection->closing && !connection->finished) {
       connection->finished = true;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "dataplane/directory.h"
 #include "dataplane/engine/engine.h"
 #include "dataplane/log_record.h"
+#include "dataplane/logins.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/stream.h"
 #include "dataplane/timer_wheel.h"
@@ -33,9 +35,12 @@ struct WorkerParts {
   LogRing* log = nullptr;
   MutableBytes frame_memory;  // aligned to block_bytes_min
   uint64_t random_seed = 0;
+  rtmp::Digest login_secret{};  // one for all workers
   int64_t unix_minus_monotonic_ms = 0;
   uint64_t connections_max = UINT64_MAX;  // what the host has descriptors for
   const StopFlag* stop = nullptr;
+  /// Told of every set of tunables that the worker applies, on its thread.
+  std::function<void(const control::TunableValues&)> tuned;
 };
 
 /// One core's loop: it owns the connections that its engine accepts, the streams published on them,
@@ -79,6 +84,7 @@ class Worker {
 
   // worker_connections.cc: one peer's life
   void accept(const engine::EngineEvent& event);
+  void identified(Connection& connection, const engine::EngineEvent& event);
   void receive(Connection& connection, Bytes bytes);
   void peer_ended(Connection& connection);
   void closed(Connection& connection);
@@ -122,6 +128,12 @@ class Worker {
   void answer_done(Connection& connection, uint64_t request_id);
   void forget_asks(Connection& connection);
 
+  // worker_login.cc: publishers that have to log in
+  bool load_users(const control::WantedState& state);
+  void on(Connection& connection, const rtmp::ConnectAsked& event);
+  bool login_allows(Connection& connection, const Ask& asked, std::string_view query);
+  void logged_in(Connection& connection, std::string_view user);
+
   // worker_streams.cc: streams and their subscribers
   Stream* stream_for(std::string_view name);
   void forget_if_unused(Stream& stream);
@@ -134,6 +146,7 @@ class Worker {
   void send_past(Stream& stream, Subscription& subscription);
   void deliver_live(Stream& stream, Frame* frame);
   void deliver(Subscription& subscription, Frame* frame);
+  void deliver_side(Subscription& subscription, Frame* frame);
   void release_held();
   void choose_hold();
   [[nodiscard]] bool fits(const Egress& egress, const Frame& frame) const;
@@ -141,7 +154,9 @@ class Worker {
   bool push(Subscription& subscription, Frame* frame);
   static void want_keyframe(Subscription& subscription);
   uint32_t skip_to_keyframe(Connection& connection);
+  void drain_changed();
   void drain_step();
+  bool ask_to_reconnect(Connection& connection);
 
   // worker_media.cc: from the publisher's pieces to frames
   void media_piece(Stream& stream, const rtmp::MediaPiece& piece);
@@ -153,6 +168,7 @@ class Worker {
   void publish_frame(Stream& stream, Frame* frame, const media::TagInfo& info);
   void keep_config(Stream& stream, Frame* frame, const media::TagInfo& info);
   void keep_in_gop(Stream& stream, Frame* frame);
+  void begin_gop(Stream& stream, const Frame& key);
   void drop_gop(Stream& stream);
   [[nodiscard]] bool wanted(const Stream& stream, const media::TagInfo& info) const;
   Frame* begin_frame(Stream& stream, const rtmp::WireHeader& header);
@@ -228,6 +244,8 @@ class Worker {
   Instant wanted_look_at_;
   uint64_t keys_hash_ = 0;
   std::unordered_set<std::string> keys_;
+  uint64_t users_hash_ = 0;
+  Logins logins_;
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by ConnectionId::index
   size_t connection_count_ = 0;

@@ -75,7 +75,6 @@ void Worker::accept(const engine::EngineEvent& event) {
   connection.row = event.id.index;
   connection.peer = event.peer;
   connection.peer_text.set(address_text(event.peer));
-  if (event.handshake_done) connection.session.skip_handshake();
   connection.transport = event.transport;
   connection.since_unix_ms = unix_ms();
   connections_[event.id.index] = std::move(made);
@@ -90,6 +89,19 @@ void Worker::accept(const engine::EngineEvent& event) {
   log(LogEvent::connection_opened, &connection, {}, {});
   report_connection(connection);
   schedule(connection);
+}
+
+/// What lies below the session has found out what the peer speaks, and for whom a load balancer
+/// speaks.
+void Worker::identified(Connection& connection, const engine::EngineEvent& event) {
+  if (event.handshake_done) {
+    connection.session.skip_handshake();
+    count(Counter::handshakes_digest);
+  }
+  connection.transport = event.transport;
+  connection.peer = event.peer;
+  connection.peer_text.set(address_text(event.peer));
+  report_connection(connection);
 }
 
 void Worker::connections_changed() {

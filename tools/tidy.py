@@ -24,6 +24,8 @@ MAY_INCLUDE = {
     "media": {"base"},
     "control": {"base"},
     "config": {"base", "control"},
+    "tls": {"base", "config", "tunnel"},
+    "transport": {"base", "engine", "tunnel"},
     "dataplane": {"base", "rtmp", "media", "control", "config", "engine"},
     "engine": {"base"},
     "engine/uring": {"base", "engine"},
@@ -43,8 +45,10 @@ SYSTEM_HEADER_EXCEPTIONS = {("include/penstock/base/assert.h", "cstdio")}
 LIBRARIES = (
     (re.compile(r"^liburing"), {"engine/uring"}),
     (re.compile(r"^rte_"), {"engine/dpdk"}),
-    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "config", "controlplane"}),
+    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "controlplane"}),
     (re.compile(r"^toml\+\+/"), {"config"}),
+    (re.compile(r"^boost/"), {"tunnel"}),
+    (re.compile(r"^sqlite3\.h"), {"controlplane"}),
     (re.compile(r"^httplib"), {"controlplane", "controlplane/cli"}),
     (re.compile(r"^(nlohmann|prometheus|CLI)/"), {"controlplane", "controlplane/cli"}),
 )
@@ -67,8 +71,9 @@ def part_of(path):
     if path.startswith("dataplane/engine/"):
         rest = path[len("dataplane/engine/"):].split("/")
         return "engine/" + rest[0] if len(rest) > 1 else "engine"
-    if path.startswith("dataplane/tls/"):
-        return "tls"
+    for folder in ("tls", "transport"):
+        if path.startswith(f"dataplane/{folder}/"):
+            return folder
     if path.startswith("dataplane/"):
         return "dataplane"
     if path.startswith("controlplane/cli/"):
@@ -128,7 +133,7 @@ def check_includes(path, lines, report):
                 report.error(path, number, f"{target} is {other}'s own; what others may use is in include/penstock")
             elif other != part and other != "config" and other not in MAY_INCLUDE.get(part, set()):
                 # A process's main wires everything of its process.
-                wires = main_file and part == "dataplane" and other.startswith(("dataplane", "engine", "tls"))
+                wires = main_file and part == "dataplane" and other.startswith(("dataplane", "engine", "tls", "transport"))
                 if not wires:
                     report.error(path, number, f"{part} may not include {other} ({target})")
         elif part in PURE and SYSTEM_HEADERS.match(target) and (path, target) not in SYSTEM_HEADER_EXCEPTIONS:

@@ -33,7 +33,10 @@ enum class EngineEventKind : uint8_t {
   ended,      // the peer will send no more (FIN); sending is still possible
   sent,       // sent_bytes more of what was given to send() are no longer needed
   closed,     // exactly one ends every connection; the id is dead afterwards
-  dropped,    // a peer went below the session, for `fault`: no connection of it was ever accepted
+  // Only where layers lie between the engine and its caller (dataplane/transport):
+  identified,  // before the first `received`: what carries the peer, and who it is
+  failed,      // a layer gave up, for `fault`: nothing more is received, what is sent goes nowhere
+  dropped,     // a peer that no connection was ever reported of went, for `fault`
 };
 
 /// What carries a peer's RTMP. The numbers cross to the control plane: append only.
@@ -53,12 +56,11 @@ struct EngineEvent {
   ConnectionId id;
   uint32_t sent_bytes = 0;
   Bytes bytes;
-  Endpoint peer;          // of accepted, connected and dropped
-  uint16_t listener = 0;  // accepted: which of the engine's listeners
-  // accepted, and only where something lies between the engine and the worker:
-  Transport transport = Transport::rtmp;
-  bool handshake_done = false;  // the RTMP handshake was the layer's: what follows are chunks
-  Fault fault = Fault::count_;  // dropped, and closed where a layer gave up; count_: none
+  Endpoint peer;                          // of accepted, connected, identified and dropped
+  uint16_t listener = 0;                  // accepted: which of the engine's listeners
+  Transport transport = Transport::rtmp;  // accepted and identified
+  bool handshake_done = false;  // identified: the layer had the RTMP handshake; chunks follow
+  Fault fault = Fault::count_;  // failed and dropped
 };
 
 /// The seam between a worker and whatever moves its bytes. It reports in batches and never calls

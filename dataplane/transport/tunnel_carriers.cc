@@ -76,11 +76,23 @@ void Tunnels::carrier_sent(ConnectionId id, Instant now) {
 void Tunnels::carrier_closed(ConnectionId id, Instant now) {
   now_ = now;
   if (find(id) == nullptr) return;
-  const std::unique_ptr<Carrier> carrier = std::move(carriers_.extract(id.index).mapped());
-  carrier_deadlines_.move(id.index, carrier->timer_at, Instant::never());
-  forget_body(*carrier);
-  for (TunnelRequest* request : carrier->given) tell(request, TunnelRequest::Step::lost);
-  abandon(carrier->waiting.view());
+  Carrier& carrier = *carriers_[id.index];
+  carrier_deadlines_.move(id.index, carrier.timer_at, Instant::never());
+  forget_body(carrier);
+  // A tunnel that hears of one may answer others that wait here. So the carrier stays until all are
+  // told, where answered() finds them, and its list is looked at anew after each.
+  carrier.stopped = carrier.ending = true;
+  for (TunnelRequest* request : std::exchange(carrier.given, {})) {
+    tell(request, TunnelRequest::Step::lost);
+  }
+  while (!carrier.waiting.empty()) {
+    const Waiting first = carrier.waiting[0];
+    BoundedVector<Waiting, pipelined_max> rest;
+    for (const Waiting& place : carrier.waiting.view().subspan(1)) rest.push_back(place);
+    carrier.waiting = rest;
+    abandon({&first, 1});
+  }
+  carriers_.erase(id.index);
 }
 
 /// Requests that nobody waits for any more. One that is with another worker finds that out when it

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <utility>
 
 #include "penstock/base/assert.h"
@@ -63,6 +64,11 @@ void TunnelMesh::give_back(TunnelRequest* request) {
   request->body.clear();
   request->session = std::move(session);
   desk.free.push_back(request);
+}
+
+uint32_t TunnelMesh::under_way(WorkerId home) const {
+  const Desk& desk = *desks_[home];
+  return std::accumulate(desk.under_way.begin(), desk.under_way.end(), 0u);
 }
 
 void TunnelMesh::push(WorkerId from, WorkerId to, TunnelRequest* request) {

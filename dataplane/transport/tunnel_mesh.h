@@ -73,6 +73,8 @@ class TunnelMesh {
   [[nodiscard]] TunnelRequest* take(WorkerId home, WorkerId owner);
   /// Home only.
   void give_back(TunnelRequest* request);
+  /// Home only: requests that were taken and not given back.
+  [[nodiscard]] uint32_t under_way(WorkerId home) const;
 
   /// To the other end of the request. There is always room: see take().
   void push(WorkerId from, WorkerId to, TunnelRequest* request);

@@ -74,6 +74,11 @@ void Harness::record(const EngineEvent& event) {
       ++connection.closed;
       connection.reason = event.reason;
       break;
+    case EngineEventKind::identified:
+    case EngineEventKind::failed:
+    case EngineEventKind::dropped:
+      ADD_FAILURE() << "an event of layers, from an engine that has none";
+      break;
   }
 }
 

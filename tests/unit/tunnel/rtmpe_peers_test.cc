@@ -197,13 +197,13 @@ TEST_P(RtmpePeers, rtmpsink_publishes) {
   if (!installed("gst-launch-1.0") || std::system("gst-inspect-1.0 --exists rtmpsink") != 0)
     GTEST_SKIP() << "GStreamer's rtmpsink is not installed";
   Server server(GetParam());
-  Program publisher({"gst-launch-1.0", "-q", "audiotestsrc", "num-buffers=40", "!", "alawenc", "!",
+  Program publisher({"gst-launch-1.0", "-q", "audiotestsrc", "num-buffers=10", "!", "alawenc", "!",
                      "flvmux", "streamable=true", "!", "rtmpsink",
                      "location=" + server.url() + " live=1"});
   EXPECT_TRUE(server.serve_until("publish asked 1 live/cam"));
   server.serve_until("publish ended");
   publisher.join();
-  EXPECT_EQ(server.above.media.size(), 40u);
+  EXPECT_EQ(server.above.media.size(), 10u);
   for (const test::Media& message : server.above.media) EXPECT_EQ(message.kind, 8);
 }
 

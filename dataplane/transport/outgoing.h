@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "penstock/base/assert.h"
+#include "penstock/base/bytes.h"
+
+namespace penstock::transport {
+
+/// What a layered connection has with its engine: sealed bytes, and how many bytes of the caller's
+/// are in them, so that `sent` means to the caller what it means without a layer.
+class Outgoing {
+ public:
+  /// Bytes that stay put until they are sent.
+  Bytes push(std::vector<uint8_t> sealed, uint32_t plain_bytes) {
+    Run& run = runs_.emplace_back(Run{std::move(sealed), 0, plain_bytes});
+    return run.bytes;
+  }
+  [[nodiscard]] bool empty() const { return runs_.empty(); }
+
+  /// So many sealed bytes went out; returns how many of the caller's bytes that completes.
+  uint32_t sent(uint32_t sealed_bytes) {
+    uint32_t plain_bytes = 0;
+    while (sealed_bytes > 0) {
+      PENSTOCK_ASSERT(!runs_.empty());
+      Run& run = runs_.front();
+      const auto left = static_cast<uint32_t>(run.bytes.size()) - run.sent_bytes;
+      if (sealed_bytes < left) {
+        run.sent_bytes += sealed_bytes;
+        break;
+      }
+      sealed_bytes -= left;
+      plain_bytes += run.plain_bytes;
+      runs_.pop_front();
+    }
+    return plain_bytes;
+  }
+  /// Of the caller's bytes, those in here.
+  [[nodiscard]] uint32_t plain_bytes() const {
+    uint32_t sum = 0;
+    for (const Run& run : runs_) sum += run.plain_bytes;
+    return sum;
+  }
+
+ private:
+  struct Run {
+    std::vector<uint8_t> bytes;
+    uint32_t sent_bytes = 0;
+    uint32_t plain_bytes = 0;
+  };
+  std::deque<Run> runs_;  // a deque does not move its elements: the engine reads them
+};
+
+}  // namespace penstock::transport

@@ -1,0 +1,618 @@
+#include "dataplane/transport/transport_engine.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "penstock/base/assert.h"
+#include "penstock/tunnel/proxy_header.h"
+#include "penstock/tunnel/sniff.h"
+
+namespace penstock::transport {
+
+using engine::ConnectionId;
+using engine::EngineEvent;
+using engine::EngineEventKind;
+using engine::Transport;
+
+namespace {
+
+// One TLS record: what is sealed at once.
+constexpr size_t seal_bytes_max = 16 * 1024;
+
+// Input that waits for its turn or for room. A ClientHello is below 2 KiB; what one poll brings of
+// one peer is bounded by the engine's receive memory, and reading stops meanwhile.
+constexpr size_t kept_bytes_max = 20 * 1024 * 1024;
+
+Transport transport_of(bool secure, bool tunnel, bool rtmpe) {
+  if (tunnel) return secure ? Transport::rtmpts : rtmpe ? Transport::rtmpte : Transport::rtmpt;
+  return secure ? Transport::rtmps : rtmpe ? Transport::rtmpe : Transport::rtmp;
+}
+
+bool nothing_but_rtmp(const Accepts& accepts) {
+  return accepts.rtmp && !accepts.rtmpe && !accepts.http && !accepts.tls();
+}
+
+}  // namespace
+
+TransportEngine::TransportEngine(engine::Engine& inner, TransportOptions options)
+    : inner_(inner),
+      options_(std::move(options)),
+      tunnels_(*options_.mesh, options_.id, options_.tunnels_max) {
+  stacks_.resize(connections_max());
+}
+
+TransportEngine::~TransportEngine() = default;
+
+void TransportEngine::set_rates(const Rates& rates) {
+  tls_ration_.set_rate(rates.tls_handshakes_per_second);
+  rtmpe_ration_.set_rate(rates.rtmpe_handshakes_per_second);
+  tunnels_.set_idle_ms(rates.tunnel_idle_ms);
+}
+
+TransportEngine::Stack* TransportEngine::find(ConnectionId id) {
+  if (stack_count_ == 0 || id.index >= stacks_.size()) return nullptr;
+  Stack* stack = stacks_[id.index].get();
+  return stack != nullptr && stack->id == id ? stack : nullptr;
+}
+
+TransportEngine::Stack& TransportEngine::add(ConnectionId id, const engine::Endpoint& peer,
+                                             const Accepts& accepts) {
+  PENSTOCK_ASSERT(id.index < stacks_.size() && stacks_[id.index] == nullptr);
+  auto stack = std::make_unique<Stack>();
+  stack->id = id;
+  stack->peer = peer;
+  stack->accepts = accepts;
+  ++stack_count_;
+  stacks_[id.index] = std::move(stack);
+  return *stacks_[id.index];
+}
+
+void TransportEngine::forget(ConnectionId id) {
+  stacks_[id.index].reset();
+  --stack_count_;
+}
+
+// A turn
+// ------------------------------------------------------------------------------------------------
+
+std::span<EngineEvent> TransportEngine::poll(std::span<EngineEvent> events, Instant wake_at) {
+  // What was shown last time is dead now; what was not shown is still in the arena.
+  if (later_.empty()) {
+    arena_.clear();
+    go_on();
+  }
+  size_t count = take_later(events, 0);
+  if (count == events.size()) return events;
+  if (count > 0) wake_at = {};
+  const std::span<EngineEvent> rest = events.subspan(count);
+  const size_t come = inner_.poll(rest, std::min(wake_at, due())).size();
+  now_ = options_.now();
+  // Never ahead of what is read: what becomes more than one event goes behind.
+  for (EngineEvent& event : rest.first(come)) {
+    if (passes(event)) events[count++] = event;
+  }
+  exchange_keys();
+  turn_tunnels();
+  count = take_later(events, count);
+  return events.first(count);
+}
+
+size_t TransportEngine::take_later(std::span<EngineEvent> events, size_t from) {
+  while (from < events.size() && !later_.empty()) {
+    events[from++] = later_.front();
+    later_.pop_front();
+  }
+  return from;
+}
+
+Instant TransportEngine::due() const {
+  if (!postponed_.empty() || !later_.empty()) return {};
+  return std::min({tls_ration_.due(), rtmpe_ration_.due(), tunnels_.deadline()});
+}
+
+EngineEvent& TransportEngine::later(EngineEventKind kind, const Stack& stack) {
+  EngineEvent& event = later_.emplace_back();
+  event.kind = kind;
+  event.id = stack.id;
+  return event;
+}
+
+/// Whether the event is one of a peer that speaks plain RTMP, or of nobody in particular.
+bool TransportEngine::passes(EngineEvent& event) {
+  if (event.kind == EngineEventKind::accepted) {
+    accepted(event);
+    return true;
+  }
+  Stack* stack = find(event.id);
+  if (stack == nullptr) return true;
+  switch (event.kind) {
+    case EngineEventKind::received:
+      if (first_bytes(*stack, event.bytes) || steps_aside(*stack)) return true;
+      received(*stack, event.bytes);
+      return false;
+    case EngineEventKind::ended:
+      stack->ended = true;
+      if (stack->kept.empty()) tell_ended(*stack);
+      return false;
+    case EngineEventKind::sent:
+      sent(*stack, event.sent_bytes);
+      return false;
+    case EngineEventKind::closed:
+      closed(*stack, event);
+      return false;
+    default:
+      return true;
+  }
+}
+
+void TransportEngine::accepted(const EngineEvent& event) {
+  const Accepts& accepts = options_.listeners[event.listener];
+  const bool may_proxy = options_.may_proxy && options_.may_proxy(event.peer);
+  if (nothing_but_rtmp(accepts) && !may_proxy) return;
+  add(event.id, event.peer, accepts).may_proxy = may_proxy;
+}
+
+/// The common case of a listener that takes everything: the first bytes are of plain RTMP, and this
+/// and all that follows passes through.
+bool TransportEngine::first_bytes(Stack& stack, Bytes bytes) {
+  if (stack.stage != Stage::sniffing || !stack.kept.empty() || stack.may_proxy || stack.proxied ||
+      !stack.accepts.rtmp) {
+    return false;
+  }
+  if (tunnel::sniff(bytes) != tunnel::Spoken::rtmp) return false;
+  forget(stack.id);
+  return true;
+}
+
+/// Plain RTMP behind a PROXY header: once what came with the header is through, the rest passes.
+bool TransportEngine::steps_aside(Stack& stack) {
+  if (stack.stage != Stage::session || stack.layer != nullptr || stack.tunnel || stack.postponed ||
+      !stack.outgoing.empty() || !later_.empty()) {
+    return false;
+  }
+  forget(stack.id);
+  return true;
+}
+
+// From the engine up
+// ------------------------------------------------------------------------------------------------
+
+void TransportEngine::received(Stack& stack, Bytes bytes) {
+  switch (stack.stage) {
+    case Stage::sniffing:
+      sniff(stack, bytes);
+      return;
+    case Stage::layered:
+    case Stage::inner:
+    case Stage::session:
+      open(stack, bytes);
+      return;
+    case Stage::carrier:
+      if (stack.layer != nullptr) return open(stack, bytes);
+      tunnels_.carrier_received(stack.id, bytes, now_);
+      return;
+    case Stage::failed:
+      return;
+  }
+}
+
+void TransportEngine::sniff(Stack& stack, Bytes bytes) {
+  std::vector<uint8_t> gathered;
+  if (!stack.kept.empty()) {
+    gathered.swap(stack.kept);
+    gathered.insert(gathered.end(), bytes.begin(), bytes.end());
+    bytes = gathered;
+  }
+  if (stack.may_proxy && !take_proxy_header(stack, bytes)) return;
+  switch (tunnel::sniff(bytes)) {
+    case tunnel::Spoken::need_more:
+      stack.kept.assign(bytes.begin(), bytes.end());
+      return;
+    case tunnel::Spoken::rtmp:
+      if (!stack.accepts.rtmp) return fail(stack, Fault::transport_disabled);
+      become_session(stack);
+      open(stack, bytes);
+      return;
+    case tunnel::Spoken::rtmpe:
+      if (!stack.accepts.rtmpe) return fail(stack, Fault::transport_disabled);
+      begin_layer(stack, options_.make_rtmpe(), bytes);
+      return;
+    case tunnel::Spoken::tls:
+      if (!stack.accepts.tls()) return fail(stack, Fault::transport_disabled);
+      stack.secure = true;
+      begin_layer(stack, options_.make_tls(), bytes);
+      return;
+    case tunnel::Spoken::http:
+      if (!stack.accepts.http) return fail(stack, Fault::transport_disabled);
+      become_carrier(stack);
+      tunnels_.carrier_received(stack.id, bytes, now_);
+      return;
+    case tunnel::Spoken::proxy_header:
+    case tunnel::Spoken::unknown:
+      return fail(stack, Fault::transport_unknown);
+  }
+}
+
+/// False when the header is not all there yet, or none at all.
+bool TransportEngine::take_proxy_header(Stack& stack, Bytes& bytes) {
+  const tunnel::Spoken spoken = tunnel::sniff(bytes);
+  if (spoken == tunnel::Spoken::need_more) {
+    stack.kept.assign(bytes.begin(), bytes.end());
+    return false;
+  }
+  stack.may_proxy = spoken == tunnel::Spoken::proxy_header;
+  if (!stack.may_proxy) return true;
+  const auto header = tunnel::read_proxy_header(bytes);
+  if (!header) {
+    fail(stack, header.error());
+    return false;
+  }
+  if (!*header) {
+    stack.kept.assign(bytes.begin(), bytes.end());
+    return false;
+  }
+  stack.may_proxy = false;  // one, and not another one inside of it
+  stack.proxied = true;
+  if (const auto& peer = (*header)->peer) {
+    std::copy(peer->address.begin(), peer->address.end(), stack.peer.address);
+    stack.peer.port = peer->port;
+    stack.peer.ipv6 = peer->ipv6;
+  }
+  bytes = bytes.subspan((*header)->header_bytes);
+  return true;
+}
+
+void TransportEngine::begin_layer(Stack& stack, std::unique_ptr<tunnel::Layer> layer, Bytes bytes) {
+  if (layer == nullptr) return fail(stack, Fault::transport_disabled);
+  stack.layer = std::move(layer);
+  stack.stage = Stage::layered;
+  stack.waiting = true;
+  keep(stack, bytes);
+  (stack.secure ? tls_ration_ : rtmpe_ration_).wait(stack.id);
+}
+
+void TransportEngine::keep(Stack& stack, Bytes bytes) {
+  if (stack.kept.size() + bytes.size() > kept_bytes_max) {
+    return fail(stack, Fault::partial_messages_exceeded);
+  }
+  stack.kept.insert(stack.kept.end(), bytes.begin(), bytes.end());
+}
+
+void TransportEngine::open(Stack& stack, Bytes bytes) {
+  if (stack.waiting || stack.postponed) return keep(stack, bytes);
+  open_now(stack, bytes);
+}
+
+void TransportEngine::open_now(Stack& stack, Bytes bytes) {
+  std::vector<uint8_t> to_peer;
+  while (stack.stage != Stage::failed) {
+    const MutableBytes room = arena_.room();
+    if (room.empty()) {
+      if (!stack.postponed) postponed_.push_back(stack.id);
+      stack.postponed = true;
+      keep(stack, bytes);
+      break;
+    }
+    if (stack.layer == nullptr) {  // nothing lies between but what may come in portions
+      const size_t count = std::min(bytes.size(), room.size());
+      if (count == 0) break;
+      std::copy_n(bytes.begin(), count, room.begin());
+      arena_.take(count);
+      deliver(stack, room.first(count));
+      bytes = bytes.subspan(count);
+      continue;
+    }
+    const auto opened_now = stack.layer->open(bytes, room, to_peer);
+    if (!to_peer.empty()) say(stack, std::exchange(to_peer, {}), 0);
+    if (!opened_now) return fail(stack, opened_now.error());
+    if (stack.stage == Stage::layered && stack.layer->established()) {
+      if (stack.secure) {
+        stack.stage = Stage::inner;
+      } else {
+        become_session(stack);
+      }
+    }
+    bytes = bytes.subspan(opened_now->input_bytes);
+    if (opened_now->output_bytes > 0) {
+      arena_.take(opened_now->output_bytes);
+      if (!opened(stack, room.first(opened_now->output_bytes))) return;
+    } else if (opened_now->input_bytes == 0) {
+      break;
+    }
+  }
+  if (stack.stage != Stage::failed && !stack.postponed && stack.layer != nullptr &&
+      stack.layer->ended()) {
+    stack.ended = true;
+  }
+  if (stack.ended && !stack.postponed) tell_ended(stack);
+}
+
+/// Plain bytes of a layer. False when the stack is not to be opened any further.
+bool TransportEngine::opened(Stack& stack, Bytes plain) {
+  if (stack.stage == Stage::inner) {
+    // What TLS carries is told by its first bytes, as on the wire. Those of a request may come a
+    // byte at a time; nothing else that we take begins like it.
+    const tunnel::Spoken spoken = tunnel::sniff(plain);
+    const bool rtmp = spoken == tunnel::Spoken::rtmp;
+    const bool http = spoken == tunnel::Spoken::http || spoken == tunnel::Spoken::need_more;
+    if (!rtmp && !http) {
+      fail(stack, Fault::transport_unknown);
+      return false;
+    }
+    if (!(rtmp ? stack.accepts.tls_rtmp : stack.accepts.tls_http)) {
+      fail(stack, Fault::transport_disabled);
+      return false;
+    }
+    if (rtmp) {
+      become_session(stack);
+    } else {
+      become_carrier(stack);
+    }
+  }
+  if (stack.stage == Stage::carrier) {
+    tunnels_.carrier_received(stack.id, plain, now_);
+  } else {
+    deliver(stack, plain);
+  }
+  return true;
+}
+
+void TransportEngine::become_session(Stack& stack) {
+  stack.stage = Stage::session;
+  const bool rtmpe = stack.layer != nullptr && !stack.secure;
+  EngineEvent& event = later(EngineEventKind::identified, stack);
+  event.transport = transport_of(stack.secure, stack.tunnel, rtmpe);
+  event.peer = stack.peer;
+  event.handshake_done = rtmpe;
+}
+
+void TransportEngine::become_carrier(Stack& stack) {
+  stack.stage = Stage::carrier;
+  later(EngineEventKind::closed, stack).reason = engine::CloseReason::ours;
+  inner_.set_reading(stack.id, true);
+  tunnels_.carrier_opened(stack.id, stack.peer, stack.secure, now_);
+}
+
+void TransportEngine::deliver(Stack& stack, Bytes plain) {
+  if (!later_.empty()) {
+    EngineEvent& last = later_.back();
+    const bool follows = last.kind == EngineEventKind::received && last.id == stack.id &&
+                         last.bytes.data() + last.bytes.size() == plain.data();
+    if (follows) {
+      last.bytes = {last.bytes.data(), last.bytes.size() + plain.size()};
+      return;
+    }
+  }
+  later(EngineEventKind::received, stack).bytes = plain;
+}
+
+void TransportEngine::tell_ended(Stack& stack) {
+  if (stack.stage == Stage::carrier) {
+    inner_.close(stack.id);
+    return;
+  }
+  if (stack.stage != Stage::failed && !stack.ended_told) later(EngineEventKind::ended, stack);
+  stack.ended_told = true;
+}
+
+void TransportEngine::fail(Stack& stack, Fault fault) {
+  const bool seen = stack.stage != Stage::carrier;
+  stack.stage = Stage::failed;
+  stack.kept.clear();
+  EngineEvent& event = later(seen ? EngineEventKind::failed : EngineEventKind::dropped, stack);
+  event.fault = fault;
+  event.peer = stack.peer;
+  if (!seen) inner_.close(stack.id);
+}
+
+void TransportEngine::sent(Stack& stack, uint32_t sealed_bytes) {
+  const uint32_t plain_bytes = stack.outgoing.sent(sealed_bytes);
+  if (stack.stage == Stage::carrier) {
+    if (!stack.outgoing.empty()) return;
+    tunnels_.carrier_sent(stack.id, now_);
+    if (stack.close_after) inner_.finish(stack.id);
+    return;
+  }
+  if (plain_bytes > 0) later(EngineEventKind::sent, stack).sent_bytes = plain_bytes;
+}
+
+void TransportEngine::closed(Stack& stack, const EngineEvent& event) {
+  if (stack.stage == Stage::carrier) {
+    tunnels_.carrier_closed(stack.id, now_);
+  } else {
+    later_.push_back(event);
+  }
+  forget(event.id);
+}
+
+// Down to the engine
+// ------------------------------------------------------------------------------------------------
+
+std::optional<ConnectionId> TransportEngine::connect(const engine::Endpoint& peer) {
+  return inner_.connect(peer);
+}
+
+void TransportEngine::send(ConnectionId id, std::span<const Bytes> slices) {
+  Stack* stack = find(id);
+  if (stack == nullptr) return inner_.send(id, slices);
+  if (stack->stage == Stage::carrier) return;  // its `closed` is on the way to the caller
+  if (stack->stage == Stage::failed) {
+    // Nobody will get it, and the caller waits for it to be gone before it closes.
+    uint32_t bytes = 0;
+    for (const Bytes slice : slices) bytes += static_cast<uint32_t>(slice.size());
+    later(EngineEventKind::sent, *stack).sent_bytes = bytes;
+    return;
+  }
+  if (stack->layer != nullptr) return seal(*stack, slices);
+  if (stack->tunnel) return tunnels_.send(tunnel_of(id), slices);
+  // After a PROXY header: plain, but counted like the rest.
+  for (const Bytes slice : slices) {
+    say(*stack, {slice.begin(), slice.end()}, static_cast<uint32_t>(slice.size()));
+  }
+}
+
+/// Sealed bytes on their way; they hold `plain_bytes` of the caller's.
+void TransportEngine::say(Stack& stack, std::vector<uint8_t> sealed, uint32_t plain_bytes) {
+  const Bytes run = stack.outgoing.push(std::move(sealed), plain_bytes);
+  if (stack.tunnel) {
+    tunnels_.send(tunnel_of(stack.id), {&run, 1});
+  } else {
+    inner_.send(stack.id, {&run, 1});
+  }
+}
+
+void TransportEngine::seal(Stack& stack, std::span<const Bytes> slices) {
+  std::vector<uint8_t> sealed;
+  uint32_t plain_bytes = 0;
+  const auto flush = [&] {
+    if (gathered_.empty()) return;
+    sealed.reserve(sealed.size() + gathered_.size() + 64);
+    stack.layer->seal(gathered_, sealed);
+    gathered_.clear();
+  };
+  for (Bytes slice : slices) {
+    plain_bytes += static_cast<uint32_t>(slice.size());
+    while (!slice.empty()) {
+      const size_t count = std::min(slice.size(), seal_bytes_max - gathered_.size());
+      gathered_.insert(gathered_.end(), slice.begin(),
+                       slice.begin() + static_cast<ptrdiff_t>(count));
+      slice = slice.subspan(count);
+      if (gathered_.size() == seal_bytes_max) flush();
+    }
+  }
+  flush();
+  if (!sealed.empty()) say(stack, std::move(sealed), plain_bytes);
+}
+
+void TransportEngine::set_reading(ConnectionId id, bool on) {
+  if (is_tunnel(id)) return tunnels_.set_reading(tunnel_of(id), on);
+  const Stack* stack = find(id);
+  if (stack == nullptr || stack->stage != Stage::carrier) inner_.set_reading(id, on);
+}
+
+void TransportEngine::set_low_water(ConnectionId id, uint32_t bytes) {
+  // A tunnel's bytes come in requests, which are gathered already.
+  if (!is_tunnel(id)) inner_.set_low_water(id, bytes);
+}
+
+void TransportEngine::finish(ConnectionId id) {
+  Stack* stack = find(id);
+  if (stack == nullptr) return inner_.finish(id);
+  if (stack->stage != Stage::carrier) finish(*stack);
+}
+
+void TransportEngine::finish(Stack& stack) {
+  if (stack.layer != nullptr && stack.layer->established() && stack.stage != Stage::failed) {
+    std::vector<uint8_t> last;
+    stack.layer->finish(last);
+    if (!last.empty()) say(stack, std::move(last), 0);
+  }
+  if (stack.tunnel) {
+    tunnels_.finish(tunnel_of(stack.id));
+  } else {
+    inner_.finish(stack.id);
+  }
+}
+
+void TransportEngine::close(ConnectionId id) {
+  if (is_tunnel(id)) return tunnels_.close(tunnel_of(id));
+  const Stack* stack = find(id);
+  if (stack == nullptr || stack->stage != Stage::carrier) inner_.close(id);
+}
+
+// What waits
+// ------------------------------------------------------------------------------------------------
+
+/// Those that found the arena full.
+void TransportEngine::go_on() {
+  std::vector<ConnectionId> ids;
+  ids.swap(postponed_);
+  for (const ConnectionId id : ids) {
+    Stack* stack = find(id);
+    if (stack == nullptr) continue;
+    stack->postponed = false;
+    const std::vector<uint8_t> kept = std::exchange(stack->kept, {});
+    open_now(*stack, kept);
+  }
+}
+
+void TransportEngine::exchange_keys() {
+  ConnectionId id;
+  for (Ration* ration : {&tls_ration_, &rtmpe_ration_}) {
+    while (ration->next(now_, id)) {
+      Stack* stack = find(id);
+      if (stack == nullptr || !stack->waiting) continue;  // it has gone, and cost nothing
+      ration->charge(now_);
+      stack->waiting = false;
+      const std::vector<uint8_t> kept = std::exchange(stack->kept, {});
+      open_now(*stack, kept);
+    }
+  }
+}
+
+void TransportEngine::turn_tunnels() {
+  tunnels_.turn(now_);
+  TunnelEvent event;
+  CarrierAnswer answer;
+  while (tunnels_.take(event)) take_tunnel_event(event);
+  while (tunnels_.take(answer)) take_answer(answer);
+  for (uint64_t rung = tunnels_.take_rung(); rung != 0; rung &= rung - 1) {
+    options_.engines[static_cast<size_t>(std::countr_zero(rung))]->wake();
+  }
+}
+
+void TransportEngine::take_tunnel_event(const TunnelEvent& event) {
+  const ConnectionId id{event.id.index + options_.connections_max, event.id.generation};
+  if (event.kind == TunnelEvent::Kind::opened) {
+    Stack& stack = add(id, event.peer,
+                       {.rtmp = true, .rtmpe = !event.secure && options_.make_rtmpe != nullptr});
+    stack.tunnel = true;
+    stack.secure = event.secure;
+    EngineEvent& accepted = later(EngineEventKind::accepted, stack);
+    accepted.peer = event.peer;
+    accepted.transport = transport_of(event.secure, true, false);
+    return;
+  }
+  Stack* stack = find(id);
+  if (stack == nullptr) return;
+  switch (event.kind) {
+    case TunnelEvent::Kind::opened:
+      return;
+    case TunnelEvent::Kind::received:
+      received(*stack, event.bytes);
+      return;
+    case TunnelEvent::Kind::ended:
+      stack->ended = true;
+      if (stack->kept.empty()) tell_ended(*stack);
+      return;
+    case TunnelEvent::Kind::sent:
+      if (stack->layer != nullptr) return sent(*stack, event.sent_bytes);
+      later(EngineEventKind::sent, *stack).sent_bytes = event.sent_bytes;
+      return;
+    case TunnelEvent::Kind::closed:
+      if (event.fault != Fault::count_) later(EngineEventKind::failed, *stack).fault = event.fault;
+      later(EngineEventKind::closed, *stack);
+      forget(id);
+      return;
+  }
+}
+
+void TransportEngine::take_answer(CarrierAnswer& answer) {
+  Stack* stack = find(answer.carrier);
+  if (stack == nullptr || stack->stage != Stage::carrier) return;
+  if (answer.fault != Fault::count_) {
+    EngineEvent& event = later(EngineEventKind::dropped, *stack);
+    event.fault = answer.fault;
+    event.peer = stack->peer;
+  }
+  stack->close_after = stack->close_after || answer.close_after;
+  if (answer.bytes.empty()) {
+    if (answer.close_after) inner_.close(stack->id);
+    return;
+  }
+  if (stack->layer == nullptr) return say(*stack, std::move(answer.bytes), 0);
+  const Bytes plain = answer.bytes;
+  seal(*stack, {&plain, 1});
+}
+
+}  // namespace penstock::transport

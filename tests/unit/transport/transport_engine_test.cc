@@ -1,0 +1,332 @@
+#include "dataplane/transport/transport_engine.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/transport/scripted_engine.h"
+
+namespace penstock::transport {
+namespace {
+
+using engine::ConnectionId;
+using engine::EngineEvent;
+using engine::EngineEventKind;
+using engine::Transport;
+
+constexpr uint8_t mask = 0x5A;
+
+// Stands for TLS and RTMPE: a handshake of one letter each way after the one byte that tells it
+// ("\x16" or "\x06"), then every byte masked; 'X' in the handshake is one that it does not take,
+// and a masked 'E' its own way to say the end.
+class MaskLayer final : public tunnel::Layer {
+ public:
+  std::expected<Opened, Fault> open(Bytes input, MutableBytes room,
+                                    std::vector<uint8_t>& to_peer) override {
+    Opened opened;
+    while (!input.empty() && opened.output_bytes < room.size()) {
+      const uint8_t byte = input[0];
+      input = input.subspan(1);
+      ++opened.input_bytes;
+      if (taken_ < 2) {
+        ++taken_;
+        if (byte == 'X') {
+          to_peer.push_back('!');
+          return std::unexpected(Fault::tls_handshake);
+        }
+        if (taken_ == 2) to_peer.push_back('h');
+        if (taken_ == 2) break;
+        continue;
+      }
+      const auto plain = static_cast<uint8_t>(byte ^ mask);
+      if (plain == 'E') {
+        ended_ = true;
+        continue;
+      }
+      room[opened.output_bytes++] = plain;
+    }
+    return opened;
+  }
+  void seal(Bytes plain, std::vector<uint8_t>& to_peer) override {
+    for (const uint8_t byte : plain) to_peer.push_back(byte ^ mask);
+  }
+  [[nodiscard]] bool established() const override { return taken_ == 2; }
+  [[nodiscard]] bool ended() const override { return ended_; }
+  void finish(std::vector<uint8_t>& to_peer) override { to_peer.push_back('F'); }
+
+ private:
+  int taken_ = 0;
+  bool ended_ = false;
+};
+
+std::string masked(std::string text) {
+  for (char& c : text) c = static_cast<char>(c ^ mask);
+  return text;
+}
+
+Bytes bytes_of(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+Instant test_now;
+
+class TransportEngineTest : public ::testing::Test {
+ protected:
+  static constexpr uint16_t everything = 0;
+  static constexpr uint16_t only_rtmp = 1;
+  static constexpr uint16_t only_rtmps = 2;
+
+  TransportEngineTest() : mesh_(1, 4), transport_(inner_, options()) {
+    test_now = Instant{ns_per_s};
+    transport_.set_rates({10, 10, 30'000});
+  }
+
+  TransportOptions options() {
+    TransportOptions made;
+    made.listeners = {
+        {.rtmp = true, .rtmpe = true, .http = true, .tls_rtmp = true, .tls_http = true},
+        {.rtmp = true},
+        {.tls_rtmp = true}};
+    made.connections_max = 16;
+    made.tunnels_max = 4;
+    made.make_tls = [] { return std::make_unique<MaskLayer>(); };
+    made.make_rtmpe = [] { return std::make_unique<MaskLayer>(); };
+    made.may_proxy = [](const engine::Endpoint& peer) { return peer.address[0] == 10; };
+    made.now = [] { return test_now; };
+    made.mesh = &mesh_;
+    made.engines = {&inner_};
+    return made;
+  }
+
+  ConnectionId accept(uint16_t listener, uint8_t first_octet = 192) {
+    const ConnectionId id{next_++, 1};
+    EngineEvent& event = inner_.comes(EngineEventKind::accepted, id);
+    event.listener = listener;
+    event.peer.address[0] = first_octet;
+    event.peer.port = 7;
+    return id;
+  }
+
+  struct Seen {
+    EngineEventKind kind;
+    std::string bytes;
+    EngineEvent event;
+  };
+  /// What one poll reports, but for `accepted`.
+  std::vector<Seen> poll(size_t room = 64) {
+    std::vector<EngineEvent> events(room);
+    std::vector<Seen> seen;
+    for (const EngineEvent& event : transport_.poll(events, test_now)) {
+      if (event.kind == EngineEventKind::accepted) continue;
+      seen.push_back({event.kind, {event.bytes.begin(), event.bytes.end()}, event});
+    }
+    return seen;
+  }
+  void send(ConnectionId id, const std::string& text) {
+    const Bytes bytes = bytes_of(text);
+    transport_.send(id, {&bytes, 1});
+  }
+
+  ScriptedEngine inner_;
+  TunnelMesh mesh_;
+  TransportEngine transport_;
+  uint32_t next_ = 0;
+};
+
+TEST_F(TransportEngineTest, plain_rtmp_passes_through_on_every_listener_that_takes_it) {
+  for (const uint16_t listener : {everything, only_rtmp}) {
+    const ConnectionId id = accept(listener);
+    inner_.comes(EngineEventKind::received, id, "\x03 hello");
+    inner_.comes(EngineEventKind::received, id, "more");
+    const auto seen = poll();
+    ASSERT_EQ(seen.size(), 2u);
+    EXPECT_EQ(seen[0].bytes, "\x03 hello");
+    EXPECT_EQ(seen[1].bytes, "more");
+    send(id, "answer");
+    EXPECT_EQ(inner_.take_sent(id), "answer");
+    inner_.comes(EngineEventKind::sent, id).sent_bytes = 6;
+    EXPECT_EQ(poll().at(0).event.sent_bytes, 6u);
+    transport_.finish(id);
+    EXPECT_TRUE(inner_.finished(id));
+  }
+}
+
+TEST_F(TransportEngineTest, a_layer_comes_out_as_plain_bytes_however_they_are_cut) {
+  const ConnectionId id = accept(only_rtmps);
+  std::string got;
+  bool identified = false;
+  for (const char c : std::string("\x16") + "c" + masked("\x03 hello")) {
+    inner_.comes(EngineEventKind::received, id, std::string(1, c));
+    for (const Seen& seen : poll()) {
+      if (seen.kind == EngineEventKind::identified) {
+        EXPECT_TRUE(got.empty());
+        EXPECT_EQ(seen.event.transport, Transport::rtmps);
+        EXPECT_FALSE(seen.event.handshake_done);
+        identified = true;
+      } else {
+        EXPECT_EQ(seen.kind, EngineEventKind::received);
+        got += seen.bytes;
+      }
+    }
+  }
+  EXPECT_TRUE(identified);
+  EXPECT_EQ(got, "\x03 hello");
+  EXPECT_EQ(inner_.take_sent(id), "h");
+}
+
+TEST_F(TransportEngineTest, sent_counts_the_callers_bytes_and_not_the_layers) {
+  const ConnectionId id = accept(everything);
+  inner_.comes(EngineEventKind::received, id, std::string("\x06") + "c");
+  const auto seen = poll();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].event.transport, Transport::rtmpe);
+  EXPECT_TRUE(seen[0].event.handshake_done);
+  const std::string text(40'000, 't');
+  send(id, text);
+  EXPECT_EQ(inner_.take_sent(id), "h" + masked(text));
+  inner_.comes(EngineEventKind::sent, id).sent_bytes = 1;
+  EXPECT_TRUE(poll().empty());
+  uint32_t sent = 0;
+  for (const uint32_t part : {39'999u, 1u}) {
+    inner_.comes(EngineEventKind::sent, id).sent_bytes = part;
+    for (const Seen& one : poll()) sent += one.event.sent_bytes;
+  }
+  EXPECT_EQ(sent, 40'000u);
+  transport_.finish(id);
+  EXPECT_EQ(inner_.take_sent(id), "F");
+  EXPECT_TRUE(inner_.finished(id));
+}
+
+TEST_F(TransportEngineTest, what_a_listener_does_not_take_fails_with_its_fault) {
+  const struct {
+    uint16_t listener;
+    std::string first;
+    Fault fault;
+  } cases[] = {
+      {only_rtmps, "\x03", Fault::transport_disabled},
+      {only_rtmps, "\x06", Fault::transport_disabled},
+      {only_rtmps, "POST /open/1 HTTP/1.1\r\n", Fault::transport_disabled},
+      {everything, "SSH-2.0", Fault::transport_unknown},
+      {everything, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", Fault::transport_unknown},
+      {only_rtmps, std::string("\x16") + "X", Fault::tls_handshake},
+      {only_rtmps, std::string("\x16") + "c" + masked("SSH-2.0"), Fault::transport_unknown},
+  };
+  for (const auto& one : cases) {
+    const ConnectionId id = accept(one.listener);
+    inner_.comes(EngineEventKind::received, id, one.first);
+    const auto seen = poll();
+    ASSERT_EQ(seen.size(), 1u) << one.first;
+    EXPECT_EQ(seen[0].kind, EngineEventKind::failed);
+    EXPECT_EQ(seen[0].event.fault, one.fault);
+    // The worker says its last words and waits until they are gone.
+    send(id, "last words");
+    EXPECT_EQ(poll().at(0).event.sent_bytes, 10u);
+    inner_.comes(EngineEventKind::received, id, "more");
+    EXPECT_TRUE(poll().empty());
+    transport_.finish(id);
+    EXPECT_TRUE(inner_.finished(id));
+    inner_.comes(EngineEventKind::closed, id);
+    EXPECT_EQ(poll().at(0).kind, EngineEventKind::closed);
+  }
+}
+
+TEST_F(TransportEngineTest, a_proxy_header_names_the_peer_and_steps_aside) {
+  const ConnectionId id = accept(everything, 10);
+  inner_.comes(EngineEventKind::received, id, "PROXY TCP4 192.0.2.1 198.51.100.9 50");
+  EXPECT_TRUE(poll().empty());
+  inner_.comes(EngineEventKind::received, id, "000 1935\r\n\x03 he");
+  auto seen = poll();
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].kind, EngineEventKind::identified);
+  EXPECT_EQ(seen[0].event.peer.address[0], 192);
+  EXPECT_EQ(seen[0].event.peer.port, 50000);
+  EXPECT_EQ(seen[1].bytes, "\x03 he");
+  inner_.comes(EngineEventKind::received, id, "llo");
+  EXPECT_EQ(poll().at(0).bytes, "llo");
+  send(id, "answer");
+  EXPECT_EQ(inner_.take_sent(id), "answer");
+  inner_.comes(EngineEventKind::sent, id).sent_bytes = 6;
+  EXPECT_EQ(poll().at(0).event.sent_bytes, 6u);
+}
+
+TEST_F(TransportEngineTest, a_proxied_address_survives_a_cut_behind_the_header) {
+  const ConnectionId id = accept(everything, 10);
+  inner_.comes(EngineEventKind::received, id, "PROXY TCP4 192.0.2.1 198.51.100.9 50000 1935\r\n");
+  inner_.comes(EngineEventKind::received, id, "\x03");
+  const auto seen = poll();
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].event.peer.address[0], 192);
+}
+
+TEST_F(TransportEngineTest, key_exchanges_wait_for_their_turn_and_plain_peers_do_not) {
+  std::vector<ConnectionId> ids;
+  for (int i = 0; i < 10; ++i) {
+    ids.push_back(accept(everything));
+    inner_.comes(EngineEventKind::received, ids.back(), std::string("\x06") + "c");
+  }
+  const ConnectionId plain = accept(everything);
+  inner_.comes(EngineEventKind::received, plain, "\x03");
+  size_t identified = 0;
+  bool passed = false;
+  for (const Seen& seen : poll()) {
+    identified += seen.kind == EngineEventKind::identified ? 1 : 0;
+    passed = passed || seen.kind == EngineEventKind::received;
+  }
+  EXPECT_TRUE(passed);
+  const size_t burst = identified;
+  EXPECT_GE(burst, 1u);
+  EXPECT_LE(burst, 5u);
+  for (int step = 0; step < 20; ++step) {
+    test_now = test_now.after_ns(50 * ns_per_ms);
+    const size_t now = poll().size();
+    EXPECT_LE(now, 1u);
+    identified += now;
+  }
+  EXPECT_EQ(identified, 10u);
+}
+
+TEST_F(TransportEngineTest, more_than_the_arena_holds_comes_with_later_polls) {
+  const ConnectionId id = accept(only_rtmps);
+  inner_.comes(EngineEventKind::received, id, std::string("\x16") + "c");
+  poll();
+  std::string plain = "\x03";
+  for (size_t i = 0; i < 9'000'000; ++i) plain += static_cast<char>('a' + i % 3);
+  inner_.comes(EngineEventKind::received, id, masked(plain));
+  inner_.comes(EngineEventKind::ended, id);
+  std::string got;
+  bool ended = false;
+  for (int turn = 0; turn < 40 && !ended; ++turn) {
+    for (const Seen& seen : poll(3)) {
+      EXPECT_FALSE(ended);
+      got += seen.bytes;
+      ended = seen.kind == EngineEventKind::ended;
+    }
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_TRUE(got == plain);
+}
+
+TEST_F(TransportEngineTest, the_layers_own_end_is_an_end) {
+  const ConnectionId id = accept(only_rtmps);
+  inner_.comes(EngineEventKind::received, id, std::string("\x16") + "c" + masked("\x03 byeE"));
+  const auto seen = poll();
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[1].bytes, "\x03 bye");
+  EXPECT_EQ(seen[2].kind, EngineEventKind::ended);
+  inner_.comes(EngineEventKind::ended, id);
+  EXPECT_TRUE(poll().empty());
+}
+
+TEST_F(TransportEngineTest, a_peer_that_goes_before_its_turn_costs_none) {
+  for (int i = 0; i < 8; ++i) {
+    const ConnectionId id = accept(everything);
+    inner_.comes(EngineEventKind::received, id, std::string("\x06") + "c");
+    inner_.comes(EngineEventKind::closed, id);
+  }
+  const ConnectionId stays = accept(everything);
+  inner_.comes(EngineEventKind::received, stays, std::string("\x06") + "c");
+  size_t identified = 0;
+  for (const Seen& seen : poll()) identified += seen.kind == EngineEventKind::identified ? 1 : 0;
+  EXPECT_EQ(identified, 1u);
+}
+
+}  // namespace
+}  // namespace penstock::transport
