@@ -18,10 +18,26 @@ template <size_t Capacity>
 bool erase(BoundedVector<TunnelSession::Tag, Capacity>& tags, TunnelSession::Tag tag) {
   for (size_t i = 0; i < tags.size(); ++i) {
     if (tags[i] != tag) continue;
-    tags.erase_unordered(i);
+    std::move(tags.begin() + i + 1, tags.end(), tags.begin() + i);
+    tags.pop_back();
     return true;
   }
   return false;
+}
+
+/// The oldest makes room: of several connections that wait for one answer it is the likeliest to be
+/// gone.
+template <size_t Capacity>
+std::optional<TunnelSession::Tag> push(BoundedVector<TunnelSession::Tag, Capacity>& tags,
+                                       TunnelSession::Tag tag) {
+  std::optional<TunnelSession::Tag> oldest;
+  if (tags.full()) {
+    oldest = tags[0];
+    std::move(tags.begin() + 1, tags.end(), tags.begin());
+    tags.pop_back();
+  }
+  tags.push_back(tag);
+  return oldest;
 }
 
 }  // namespace
@@ -50,9 +66,8 @@ void TunnelSession::repeat(Tag tag, uint32_t sequence) {
     told_.push_back({tag, 200, What::interval, false});
     return;
   }
-  const bool counts = last_.on_its_way && !last_.tags.full();
-  if (counts) last_.tags.push_back(tag);
-  told_.push_back({tag, 200, What::last, counts});
+  if (last_.on_its_way) (void)push(last_.tags, tag);  // the oldest has its answer
+  told_.push_back({tag, 200, What::last, last_.on_its_way});
 }
 
 void TunnelSession::wait(Tag tag, RtmptVerb verb, TunnelBody body, Instant now) {
@@ -64,10 +79,8 @@ void TunnelSession::wait(Tag tag, RtmptVerb verb, TunnelBody body, Instant now) 
   }
   Place& place = at(sequence);
   if (place.there) {
-    if (place.tags.full()) {
-      told_.push_back({tag, 503, What::nothing, false});
-    } else {
-      place.tags.push_back(tag);
+    if (const auto oldest = push(place.tags, tag)) {
+      told_.push_back({*oldest, 503, What::nothing, false});
     }
     return;
   }

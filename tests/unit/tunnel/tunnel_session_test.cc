@@ -152,10 +152,17 @@ TEST(TunnelSession, a_request_asked_again_before_its_answer_is_answered_on_both_
   EXPECT_EQ(probe.session.deadline(), probe.now.after_ms(45'000));
 }
 
-TEST(TunnelSession, a_request_is_asked_again_by_a_bounded_number) {
+TEST(TunnelSession, of_too_many_connections_that_wait_for_one_answer_the_oldest_is_refused) {
   Probe probe;
   for (uint64_t tag = 1; tag <= TunnelSession::tags_max + 1; ++tag) probe.idle(tag, 0);
-  EXPECT_EQ(probe.take(), "5:503 \n");
+  EXPECT_EQ(probe.take(), "1:503 \n");
+  probe.say("x");
+  EXPECT_EQ(probe.take(), "2:200 1x!\n3:200 1x!\n4:200 1x!\n5:200 1x!\n");
+  probe.idle(6, 0);
+  EXPECT_EQ(probe.take(), "6:200 1x!\n");
+  for (uint64_t tag = 2; tag <= 5; ++tag) probe.lost(tag);
+  probe.written(6);
+  EXPECT_EQ(probe.session.take_sent(), 1u);
 }
 
 TEST(TunnelSession, an_idle_on_a_lost_connection_takes_no_data_with_it) {
