@@ -15,9 +15,11 @@
 #include "dataplane/engine/uring/uring_engine.h"
 #include "dataplane/log_writer.h"
 #include "dataplane/startup.h"
+#include "dataplane/tls/certificate_store.h"
+#include "dataplane/tls/kernel_tls.h"
 #include "dataplane/tls/tls_feed.h"
 #include "dataplane/tls/tls_layer.h"
-#include "dataplane/transport_setup.h"
+#include "dataplane/transport/transport_setup.h"
 #include "dataplane/worker.h"
 #include "penstock/tunnel/rtmpe_layer.h"
 
@@ -32,6 +34,9 @@ constexpr int housekeeping_busy_ms = 20;
 constexpr int housekeeping_idle_ms = 50;
 
 constexpr uint32_t port_retry_ms = 50;
+
+// A renewed certificate is in use after two looks; that of a reload with the next.
+constexpr uint64_t certificates_look_ns = 1 * ns_per_s;
 
 // What a publisher costs beside frames: Connection, Session and Stream (0.4 + 1.6 + 2.0 KiB), their
 // vectors and the allocator's rounding.
@@ -83,7 +88,7 @@ class DataPlane {
         applied_file_(folder_.path()),
         mesh_(static_cast<uint32_t>(start_.applied.config.workers.size())),
         tunnel_mesh_(static_cast<uint32_t>(start_.applied.config.workers.size()),
-                     tunnels_max(start_.applied.config)) {}
+                     transport::tunnels_max(start_.applied.config)) {}
 
   std::expected<void, std::string> prepare();
   int run();
@@ -96,6 +101,8 @@ class DataPlane {
   void start_workers();
   void keep_house(int signals);
   void keep_applied();
+  void keep_certificates();
+  void serve(const tls::CertificateStore::Outcome& outcome);
   void wake_all();
 
   Start start_;
@@ -110,6 +117,10 @@ class DataPlane {
   std::unique_ptr<LogWriter> log_;
   uint64_t stored_epoch_ = 0;
   DescriptorLimit descriptors_;
+  tls::CertificateStore certificates_;
+  control::TlsRow tls_row_;
+  uint64_t certificates_epoch_ = 0;  // of Wanted, when its list was last read
+  Instant certificates_look_at_;
   bool store_failed_ = false;
   Instant store_failed_at_;
 };
@@ -169,6 +180,8 @@ std::expected<void, std::string> DataPlane::prepare() {
   for (const Core& core : cores_) rings.push_back(core.log.get());
   log_ = std::make_unique<LogWriter>(rings, config.log_format);
   if (!start_.note.empty()) log_->write(control::LogLevel::warning, start_.note);
+  tls_row_.path.set(tls::records_path_text(tls::kernel_tls_available()));
+  keep_certificates();
   descriptors_ =
       raise_descriptor_limit(control::value_of(config.tunables, control::Tunable::connections_max));
   if (!descriptors_.shortfall.empty()) {
@@ -181,12 +194,12 @@ std::expected<void, std::string> DataPlane::prepare() {
 /// Between every engine and its worker, unless plain RTMP is all that is spoken.
 void DataPlane::prepare_transport() {
   const config::Config& config = start_.applied.config;
-  if (!needs_transport(config)) return;
+  if (!transport::needs_transport(config)) return;
   std::vector<engine::Engine*> engines;
   for (const Core& core : cores_) engines.push_back(core.engine.get());
   for (uint32_t id = 0; id < cores_.size(); ++id) {
     Core& core = cores_[id];
-    transport::TransportOptions options = transport_options(config);
+    transport::TransportOptions options = transport::transport_options(config);
     core.certificates = std::make_unique<tls::TlsFeed>();
     options.make_tls = [feed = core.certificates.get()]() -> std::unique_ptr<tunnel::Layer> {
       const tls::CertificateSet* certificates = feed->current();
@@ -256,7 +269,7 @@ void DataPlane::start_workers() {
                             .unix_minus_monotonic_ms = offset,
                             .connections_max = descriptors_.connections_max,
                             .stop = &stop_,
-                            .tuned = rates_of(core.transport.get())};
+                            .tuned = transport::rates_of(core.transport.get())};
     core.thread = std::thread([parts, number = core.number] {
       pin_to_core(number);
       Worker worker(parts, monotonic_now());
@@ -299,6 +312,49 @@ void DataPlane::keep_applied() {
   memory_.region().header().kept_epoch.publish(stored_epoch_);
 }
 
+/// Certificates are read here and nowhere else: when the configuration names others, and when the
+/// files have changed. Workers get sets that are known to be good.
+void DataPlane::keep_certificates() {
+  for (const Core& core : cores_) {
+    if (core.certificates != nullptr) core.certificates->keep();
+  }
+  const Instant now = monotonic_now();
+  if (now < certificates_look_at_) return;
+  certificates_look_at_ = now.after_ns(certificates_look_ns);
+  const auto unix_s = static_cast<int64_t>(unix_now_ms() / 1000);
+  control::WantedState wanted;
+  if (memory_.region().wanted().state.read(wanted) && wanted.epoch != certificates_epoch_) {
+    const auto lists = read_lists(memory_.region().wanted(), wanted);
+    const auto list = lists ? config::parse_certificates_text(lists->certificates) : std::nullopt;
+    if (list) {
+      certificates_epoch_ = wanted.epoch;
+      serve(certificates_.want(*list, wanted.tls_tickets, unix_s));
+    }
+  }
+  serve(certificates_.look(unix_s));
+}
+
+void DataPlane::serve(const tls::CertificateStore::Outcome& outcome) {
+  for (const auto& line : outcome.lines) log_->write(line.level, line.text);
+  if (outcome.changed) {
+    for (const Core& core : cores_) {
+      if (core.certificates != nullptr) core.certificates->offer(certificates_.make_set());
+    }
+  }
+  const std::string problem = certificates_.problem();
+  if (outcome.changed) tls_row_.loaded_unix_ms = unix_now_ms();
+  if (problem.empty()) {
+    tls_row_.refused_unix_ms = 0;
+  } else if (tls_row_.refused_unix_ms == 0 || problem != tls_row_.problem.view()) {
+    tls_row_.refused_unix_ms = unix_now_ms();
+  }
+  tls_row_.expires_unix_s = static_cast<uint64_t>(certificates_.expires_unix_s());
+  tls_row_.certificates = certificates_.certificates();
+  tls_row_.tickets = certificates_.tickets();
+  tls_row_.problem.set(problem);
+  memory_.region().header().tls.write(tls_row_);
+}
+
 void DataPlane::keep_house(int signals) {
   config::Config told = start_.applied.config;
   told.keys.clear();
@@ -332,6 +388,7 @@ void DataPlane::keep_house(int signals) {
       }
     }
     keep_applied();
+    keep_certificates();
     busy = log_->drain();
   }
 }
@@ -387,7 +444,7 @@ int run_process(int argc, char** argv) {
       static_cast<uint32_t>(config.workers.size()),
       static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::streams_max)),
       static_cast<uint32_t>(control::value_of(config.tunables, control::Tunable::connections_max)) +
-          tunnels_max(config)};
+          transport::tunnels_max(config)};
   auto memory = RegionMemory::create(plan);
   if (!memory) return fail(memory.error());
   auto attach =

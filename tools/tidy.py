@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "control": {"base"},
     "config": {"base", "control"},
     "tls": {"base", "config", "tunnel"},
-    "transport": {"base", "engine", "tunnel"},
+    "transport": {"base", "control", "engine", "tunnel"},
     "dataplane": {"base", "rtmp", "media", "control", "config", "engine"},
     "engine": {"base"},
     "engine/uring": {"base", "engine"},
@@ -45,7 +45,7 @@ SYSTEM_HEADER_EXCEPTIONS = {("include/penstock/base/assert.h", "cstdio")}
 LIBRARIES = (
     (re.compile(r"^liburing"), {"engine/uring"}),
     (re.compile(r"^rte_"), {"engine/dpdk"}),
-    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "controlplane"}),
+    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "config", "controlplane"}),
     (re.compile(r"^toml\+\+/"), {"config"}),
     (re.compile(r"^boost/"), {"tunnel"}),
     (re.compile(r"^sqlite3\.h"), {"controlplane"}),
@@ -133,7 +133,7 @@ def check_includes(path, lines, report):
                 report.error(path, number, f"{target} is {other}'s own; what others may use is in include/penstock")
             elif other != part and other != "config" and other not in MAY_INCLUDE.get(part, set()):
                 # A process's main wires everything of its process.
-                wires = main_file and part == "dataplane" and other.startswith(("dataplane", "engine", "tls", "transport"))
+                wires = main_file and part == "dataplane" and other.startswith(("dataplane", "engine", "tls", "transport", "tunnel"))
                 if not wires:
                     report.error(path, number, f"{part} may not include {other} ({target})")
         elif part in PURE and SYSTEM_HEADERS.match(target) and (path, target) not in SYSTEM_HEADER_EXCEPTIONS:

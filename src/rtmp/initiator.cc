@@ -155,8 +155,8 @@ void Initiator::State::send_connect() {
     values.property("fourCcList");
     values.strict_array_begin(4);
     for (const char* code : {"av01", "hvc1", "vp09", "Opus"}) values.string(code);
-    const uint32_t caps_ex = caps_ex_of_ours & ~(settings.reconnects ? 0 : caps_ex_reconnect);
-    values.property("capsEx", double{caps_ex});
+    const double caps_ex = caps_ex_of_ours & ~(settings.reconnects ? 0 : caps_ex_reconnect);
+    values.property("capsEx", static_cast<double>(caps_ex));
   }
   values.object_end();
   command(connection_chunk_stream_id, 0, body);

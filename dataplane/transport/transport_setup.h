@@ -5,7 +5,7 @@
 #include "dataplane/transport/transport_engine.h"
 #include "penstock/config/config.h"
 
-namespace penstock::dataplane {
+namespace penstock::transport {
 
 /// Whether anything lies between engines and workers: with plain RTMP alone nothing does.
 [[nodiscard]] bool needs_transport(const config::Config& config);
@@ -15,10 +15,9 @@ namespace penstock::dataplane {
 
 /// What the configuration says of it: listeners, in the order of config::listener_lists(), counts,
 /// and who may speak for others. Layers, clock and the other workers are main's.
-[[nodiscard]] transport::TransportOptions transport_options(const config::Config& config);
+[[nodiscard]] TransportOptions transport_options(const config::Config& config);
 
 /// Hands tuned values on; nothing to call when there is no engine to tell.
-[[nodiscard]] std::function<void(const control::TunableValues&)> rates_of(
-    transport::TransportEngine* engine);
+[[nodiscard]] std::function<void(const control::TunableValues&)> rates_of(TransportEngine* engine);
 
-}  // namespace penstock::dataplane
+}  // namespace penstock::transport

@@ -1,17 +1,16 @@
-#include "dataplane/transport_setup.h"
+#include "dataplane/transport/transport_setup.h"
 
 #include <algorithm>
 
-namespace penstock::dataplane {
+namespace penstock::transport {
 namespace {
 
 using control::Tunable;
 using control::value_of;
 
-std::vector<transport::Accepts> accepts_of(const config::Config& config) {
-  std::vector<transport::Accepts> accepts;
-  const auto all = [&](const std::vector<config::ListenAddress>& list,
-                       const transport::Accepts& one) {
+std::vector<Accepts> accepts_of(const config::Config& config) {
+  std::vector<Accepts> accepts;
+  const auto all = [&](const std::vector<config::ListenAddress>& list, const Accepts& one) {
     accepts.insert(accepts.end(), list.size(), one);
   };
   const bool sniff = config.sniff;
@@ -40,8 +39,8 @@ uint32_t tunnels_max(const config::Config& config) {
   return static_cast<uint32_t>(value_of(config.tunables, Tunable::rtmpt_sessions_max));
 }
 
-transport::TransportOptions transport_options(const config::Config& config) {
-  transport::TransportOptions options;
+TransportOptions transport_options(const config::Config& config) {
+  TransportOptions options;
   options.listeners = accepts_of(config);
   options.connections_max =
       static_cast<uint32_t>(value_of(config.tunables, Tunable::connections_max));
@@ -56,7 +55,7 @@ transport::TransportOptions transport_options(const config::Config& config) {
   return options;
 }
 
-std::function<void(const control::TunableValues&)> rates_of(transport::TransportEngine* engine) {
+std::function<void(const control::TunableValues&)> rates_of(TransportEngine* engine) {
   if (engine == nullptr) return {};
   return [engine](const control::TunableValues& values) {
     engine->set_rates(
@@ -66,4 +65,4 @@ std::function<void(const control::TunableValues&)> rates_of(transport::Transport
   };
 }
 
-}  // namespace penstock::dataplane
+}  // namespace penstock::transport
