@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bench/load/stall.h"
+#include "bench/load/variant.h"
 #include "dataplane/engine/uring/ring.h"
 #include "penstock/base/assert.h"
 
@@ -24,9 +25,14 @@ constexpr uint64_t start_ms_max = 10'000;
 constexpr std::string_view silent_start = "no answer in 10 s";
 
 constexpr std::string_view turned_away = "closed by the server before the stream started";
+// Connections that have no layers begin with the connection itself, and cannot end before that.
+constexpr std::string_view no_layers =
+    "closed by the server before RTMP began; is it this --variant that listens there?";
 
-std::string_view connect_failure(engine::CloseReason reason) {
-  switch (reason) {
+std::string_view connect_failure(const engine::EngineEvent& event) {
+  if (event.kind == engine::EngineEventKind::failed) return fault_info(event.fault).name;
+  if (event.kind == engine::EngineEventKind::ended) return no_layers;
+  switch (event.reason) {
     case engine::CloseReason::refused:
       return "connection refused";
     case engine::CloseReason::timeout:
@@ -41,6 +47,13 @@ std::string_view connect_failure(engine::CloseReason reason) {
   return "connection failed";
 }
 
+/// Of a live one.
+std::string_view loss(const engine::EngineEvent& event) {
+  if (event.kind == engine::EngineEventKind::failed) return fault_info(event.fault).name;
+  if (event.kind == engine::EngineEventKind::ended) return "ended by the server";
+  return event.reason == engine::CloseReason::timeout ? "timed out" : "reset by the server";
+}
+
 }  // namespace
 
 Generator::Generator(engine::Engine& engine, const Options& options, const MediaLoop& loop,
@@ -50,7 +63,8 @@ Generator::Generator(engine::Engine& engine, const Options& options, const Media
                       .server = options.endpoint,
                       .chunk_bytes = options.chunk_bytes,
                       .digest = options.digest,
-                      .raw = options.raw},
+                      .raw = options.raw,
+                      .handshake_below = has_handshake(options.variant)},
              .loop = loop,
              .blast = options.mode == Mode::blast,
              .silent = options.mode == Mode::connect},
@@ -70,7 +84,8 @@ StreamName Generator::name_of(uint32_t number) const {
   std::string name = fmt::format("{}-{}", options_.name, number);
   if (!options_.query.empty()) name += "?" + options_.query;
   return {.app = options_.app,
-          .tc_url = fmt::format("rtmp://{}/{}", options_.server, options_.app),
+          .tc_url = fmt::format("{}://{}/{}", variant_name(options_.variant), options_.server,
+                                options_.app),
           .name = std::move(name)};
 }
 
@@ -208,6 +223,8 @@ void Generator::on_publisher(uint32_t index, const engine::EngineEvent& event) {
   Link& link = publisher.link;
   switch (event.kind) {
     case engine::EngineEventKind::accepted:
+    case engine::EngineEventKind::identified:
+    case engine::EngineEventKind::dropped:
       break;
     case engine::EngineEventKind::connected:
       link.on_connected(setup_.link, now_);
@@ -225,10 +242,11 @@ void Generator::on_publisher(uint32_t index, const engine::EngineEvent& event) {
       schedule_next(index);
       break;
     case engine::EngineEventKind::ended:
+    case engine::EngineEventKind::failed:
     case engine::EngineEventKind::closed:
       publisher.held = false;
       if (link.state() == LinkState::connecting) {
-        note_failure(publisher, connect_failure(event.reason));
+        note_failure(publisher, connect_failure(event));
       } else if (link.state() == LinkState::starting) {
         note_failure(publisher, turned_away);
       }
@@ -280,6 +298,8 @@ void Generator::on_player(uint32_t index, const engine::EngineEvent& event) {
   Link& link = player.link;
   switch (event.kind) {
     case engine::EngineEventKind::accepted:
+    case engine::EngineEventKind::identified:
+    case engine::EngineEventKind::dropped:
       break;
     case engine::EngineEventKind::connected:
       link.on_connected(setup_.link, now_);
@@ -292,6 +312,7 @@ void Generator::on_player(uint32_t index, const engine::EngineEvent& event) {
       link.on_sent(setup_.link, event.sent_bytes);
       break;
     case engine::EngineEventKind::ended:
+    case engine::EngineEventKind::failed:
     case engine::EngineEventKind::closed:
       player.held = false;
       on_lost(link, event);
@@ -328,14 +349,12 @@ void Generator::note_failure(Publisher& publisher, std::string_view kind) {
 /// The server ended it, or the engine did what close() asked for.
 void Generator::on_lost(Link& link, const engine::EngineEvent& event) {
   if (link.state() == LinkState::connecting) {
-    fail(link, connect_failure(event.reason));
+    fail(link, connect_failure(event));
   } else if (link.state() == LinkState::starting) {
     fail(link, turned_away);
   } else if (link.state() == LinkState::live) {
     ++tally_.closed_by_server;
-    tally_.count_error(event.kind == engine::EngineEventKind::ended   ? "ended by the server"
-                       : event.reason == engine::CloseReason::timeout ? "timed out"
-                                                                      : "reset by the server");
+    tally_.count_error(loss(event));
     link.close(setup_.link, now_);
   }
   if (event.kind == engine::EngineEventKind::closed) link.on_closed(now_);

@@ -38,7 +38,7 @@ bool Link::open(const Setup& setup, bool publish, const StreamName& name, uint32
   own_waiting_.clear();
   reader_ = {};
   control_ = {};
-  handshake_left_ = setup.raw ? 0 : handshake_answer_bytes;
+  handshake_left_ = setup.raw || setup.handshake_below ? 0 : handshake_answer_bytes;
   if (setup.raw) {
     const auto set = reader_.set_chunk_size(setup.chunk_bytes);
     PENSTOCK_ASSERT(set.has_value());
@@ -52,6 +52,7 @@ bool Link::open(const Setup& setup, bool publish, const StreamName& name, uint32
                                 .digest = setup.digest,
                                 .chunk_bytes = setup.chunk_bytes},
         now.ns + stream_index);
+    if (setup.handshake_below) initiator_->skip_handshake();
   }
   const auto id = setup.engine.connect(setup.server);
   if (!id) {

@@ -42,6 +42,7 @@ class Link {
     uint32_t chunk_bytes = 4096;
     bool digest = false;
     bool raw = false;
+    bool handshake_below = false;  // the engine's layers have RTMP's handshake done
   };
 
   [[nodiscard]] LinkState state() const { return state_; }

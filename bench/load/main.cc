@@ -19,6 +19,7 @@
 #include "bench/load/options.h"
 #include "bench/load/report.h"
 #include "bench/load/run.h"
+#include "bench/load/variant.h"
 #include "dataplane/engine/uring/uring_engine.h"
 
 namespace {
@@ -134,10 +135,11 @@ int run(Options options) {
     return complain(*problem, could_not_run);
   auto engine = engine::make_uring_engine(engine_options_for(options));
   if (!engine) return complain(engine.error(), could_not_run);
+  const auto layered = layered_for(options.variant, **engine, options.server);
 
   std::signal(SIGINT, ask_to_stop);
   std::signal(SIGTERM, ask_to_stop);
-  const Outcome outcome = run_load(**engine, options, *loop, stop_asked);
+  const Outcome outcome = run_load(layered ? *layered : **engine, options, *loop, stop_asked);
   if (!outcome.failure.empty()) return complain(outcome.failure, could_not_run);
 
   const Tally& tally = outcome.generator->tally();

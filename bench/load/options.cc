@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "bench/load/quantity.h"
+#include "bench/load/variant.h"
 #include "penstock/rtmp/chunk_reader.h"
 
 namespace penstock::load {
@@ -40,6 +41,7 @@ constexpr uint64_t gop_bytes_max = 512u << 20;
 // As given; what was not given is settled by the mode.
 struct Given {
   std::string mode;
+  std::string variant = "rtmp";
   std::optional<uint32_t> publishers, players, streams, count, concurrency;
   std::optional<double> ramp_s, warmup_s, duration_s, life_s, storm_s;
   std::string bitrate = "1M";
@@ -142,9 +144,18 @@ void declare_course(CLI::App& app, Options& options, Given& given) {
       ->type_name("NAME");
 }
 
-void declare_server(CLI::App& app, Options& options) {
+std::string check_variant(const std::string& text) {
+  if (variant_named(text)) return {};
+  return fmt::format("there is no variant '{}'; expected one of {}", text, variant_list);
+}
+
+void declare_server(CLI::App& app, Options& options, Given& given) {
   app.add_option("--server", options.server, "where it listens; default 127.0.0.1:1935")
       ->type_name("HOST:PORT");
+  app.add_option("--variant", given.variant,
+                 "what carries RTMP: rtmp rtmps rtmpt rtmpts rtmpe rtmpte; default rtmp")
+      ->type_name("NAME")
+      ->check(check_variant);
   app.add_option("--app", options.app, "default live")->type_name("NAME");
   app.add_option("--name", options.name, "streams are NAME-0, NAME-1, ...; default load")
       ->type_name("NAME");
@@ -186,7 +197,8 @@ constexpr const char* footer =
     "  penstock-load mixed --publishers 200 --players 200 --server-pid $(pidof penstockd)\n"
     "  penstock-load mixed --publishers 1 --players 500 --bitrate 2M --expect gaps=0\n"
     "  penstock-load connect --count 5000 --concurrency 100 --json\n"
-    "  penstock-load publish --flv movie.flv --name cam --publishers 1 --duration-s 60\n";
+    "  penstock-load publish --flv movie.flv --name cam --publishers 1 --duration-s 60\n"
+    "  penstock-load mixed --variant rtmps --server 127.0.0.1:443 --publishers 50 --players 50\n";
 
 /// What a mode does where nothing else was said.
 struct Defaults {
@@ -234,6 +246,7 @@ std::optional<std::string> settle(Options& options, const Given& given) {
   if (const std::string problem = check_mode(given.mode); !problem.empty()) return problem;
   if (!given.mode.empty())
     options.mode = std::ranges::find(modes, given.mode, &NamedMode::name)->mode;
+  options.variant = *variant_named(given.variant);
   const Defaults defaults = defaults_of(options.mode);
   options.concurrency = given.concurrency.value_or(50);
   options.count = given.count.value_or(1000);
@@ -269,6 +282,10 @@ std::optional<std::string> settle(Options& options, const Given& given) {
   if (options.mode == Mode::connect && (options.count == 0 || options.raw || options.players > 0))
     return "connect takes a --count of 1 or more, and neither --raw nor --players";
   if (options.raw && options.mode == Mode::churn) return "churn does not go with --raw";
+  if (options.raw && options.variant != Transport::rtmp)
+    return "--raw has no protocol, and so no --variant";
+  if (options.digest && has_handshake(options.variant))
+    return fmt::format("{} is always signed: leave --digest out", variant_name(options.variant));
   const uint64_t least = bits_per_second_min(options.media);
   if (options.flv.empty() && options.media.bits_per_second < least) {
     return fmt::format("--bitrate {}: at least {} are needed so that each message has its stamp",
@@ -299,7 +316,7 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
                "penstock-load");
   app.set_version_flag("--version", std::string(PENSTOCK_VERSION));
   app.add_option("MODE", given.mode, "see below")->type_name("");
-  declare_server(app, options);
+  declare_server(app, options, given);
   declare_traffic(app, options, given);
   declare_course(app, options, given);
   declare_report(app, options, given);

@@ -17,6 +17,7 @@ enum class Mode : uint8_t { canonical, publish, play, mixed, blast, connect, chu
 
 struct Options {
   Mode mode = Mode::canonical;
+  engine::Transport variant = engine::Transport::rtmp;
   std::string server = "127.0.0.1:1935";
   engine::Endpoint endpoint;
   std::string app = "live";

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/load/quantity.h"
+#include "bench/load/variant.h"
 
 namespace penstock::load {
 namespace {
@@ -195,6 +196,7 @@ std::string json_report(const Options& options, const Summary& summary, const Ta
       {"tool", "penstock-load"},
       {"version", PENSTOCK_VERSION},
       {"mode", mode_name(options.mode)},
+      {"variant", variant_name(options.variant)},
       {"server", options.server},
       {"options", options_json(options)},
       {"seconds", summary.seconds},
@@ -231,8 +233,8 @@ std::string json_report(const Options& options, const Summary& summary, const Ta
 std::string text_report(const Options& options, const Summary& summary, const Tally& tally) {
   if (options.mode == Mode::canonical)
     return canonical_text(summary, tally) + expectations_text(options, summary, tally);
-  std::string out = fmt::format("penstock-load {} at {}, {:.1f} s\n", mode_name(options.mode),
-                                options.server, summary.seconds);
+  std::string out = fmt::format("penstock-load {} at {}://{}, {:.1f} s\n", mode_name(options.mode),
+                                variant_name(options.variant), options.server, summary.seconds);
   traffic_lines(out, options, summary, tally);
   const auto line = std::back_inserter(out);
   fmt::format_to(line, "connections        {} opened", tally.connections_opened);

@@ -33,6 +33,13 @@ TEST(Options, a_mode_and_its_numbers) {
   EXPECT_EQ(options->expectations.size(), 1u);
 }
 
+TEST(Options, plain_rtmp_unless_a_variant_is_named) {
+  const auto plain = parse({"publish"});
+  EXPECT_EQ(std::get<Options>(plain).variant, engine::Transport::rtmp);
+  const auto named = parse({"publish", "--variant", "rtmpts"});
+  EXPECT_EQ(std::get<Options>(named).variant, engine::Transport::rtmpts);
+}
+
 TEST(Options, a_pid_does_not_swallow_the_mode) {
   const auto parsed = parse({"--server-pid", "11", "blast"});
   const auto* options = std::get_if<Options>(&parsed);
@@ -62,6 +69,9 @@ TEST(Options, wrong_ones_exit_with_2_and_say_what_is_accepted) {
       {{"--flv", "/nowhere/x.flv"}, "such file"},
       {{"--frequency", "5"}, "--frequency"},
       {{"publish", "--publishers", "100000"}, "60000"},
+      {{"--variant", "rtmfp"}, "rtmp rtmps rtmpt rtmpts rtmpe rtmpte"},
+      {{"--variant", "rtmps", "--raw"}, "--variant"},
+      {{"--variant", "rtmpte", "--digest"}, "always signed"},
   };
   for (const auto& [words, hint] : cases) {
     const auto parsed = parse(words);
