@@ -48,6 +48,7 @@ Connection connection_of(const control::ConnectionRow& row, uint32_t worker) {
   connection.worker = worker;
   connection.peer = clean_text(row.peer.view());
   connection.software = clean_text(row.software.view());
+  connection.transport = clean_text(row.transport.view());
   connection.stream = clean_text(row.name.view());
   connection.since_unix_ms = row.since_unix_ms;
   connection.bytes_received = row.bytes_received;

@@ -51,6 +51,7 @@ struct Connection {
   uint32_t worker = 0;
   std::string peer;
   std::string software;
+  std::string transport;
   std::string stream;
   uint64_t since_unix_ms = 0;
   uint64_t bytes_received = 0;

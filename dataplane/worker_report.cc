@@ -29,6 +29,10 @@ constexpr uint64_t gather_share = 15;
 // A drained worker lets go of everybody within about 30 s: 600 steps of 50 ms.
 constexpr size_t drain_steps = 600;
 
+// Who is asked to go elsewhere connects there first and changes over at its next keyframe: encoders
+// make one within 10 s. Three times that, and then it goes like everybody.
+constexpr uint64_t reconnect_ns = 30 * ns_per_s;
+
 // Pictures come at least this often where sound waits for them in the socket: it waits for the next
 // picture or the next sound, 50 ms at most while they come. When they stop, what is left below the
 // mark is read with the next look, as everywhere.
@@ -78,13 +82,41 @@ void Worker::report() {
   choose_hold();
 }
 
-/// Lets a few peers go, so that they do not all come to the next server at once. Publishers are
-/// told why; their subscribers are told that the publisher went, and leave by themselves.
+/// It began, or has another target.
+void Worker::drain_changed() {
+  for (auto& connection : connections_) {
+    if (connection == nullptr) continue;
+    connection->reconnect_asked = false;
+    connection->reconnects_until = {};
+  }
+}
+
+/// False when there is nothing to ask: it cannot, or was asked before.
+bool Worker::ask_to_reconnect(Connection& connection) {
+  if (std::exchange(connection.reconnect_asked, true)) return false;
+  std::string_view to = wanted_.drain_to.view();
+  // The region's writer is a stranger.
+  if (!std::ranges::all_of(to, [](char c) { return c > ' ' && c < 0x7F; })) to = {};
+  if (!connection.session.ask_to_reconnect(to, "server is draining")) return false;
+  connection.reconnects_until = now_.after_ns(reconnect_ns);
+  count(Counter::reconnects_asked);
+  settle(connection);
+  return true;
+}
+
+/// Lets a few peers go, so that they do not all come to the next server at once. Who can reconnect
+/// by itself is asked to, players too, and has time for it. Other publishers are told why; their
+/// subscribers are told that the publisher went, and leave by themselves.
 void Worker::drain_step() {
   size_t to_go = connection_count_ / drain_steps + 1;
   for (uint32_t row = 0; row < connection_slots_used_ && to_go > 0; ++row) {
     Connection* connection = connections_[row].get();
     if (connection == nullptr || connection->closing) continue;
+    if (ask_to_reconnect(*connection)) {
+      --to_go;
+      continue;
+    }
+    if (now_ < connection->reconnects_until) continue;
     const bool watches = std::ranges::any_of(connection->subscriptions, [](const auto& play) {
       return play->state != SubscriptionState::waiting;
     });
@@ -146,6 +178,7 @@ void Worker::report_connection(Connection& connection) {
   row.worker = parts_.id;
   row.peer = connection.peer_text;
   row.software.set(connection.software);
+  row.transport.set(engine::transport_name(connection.transport));
   row.since_unix_ms = connection.since_unix_ms;
   row.bytes_received = connection.bytes_received;
   row.bytes_sent = connection.bytes_sent;

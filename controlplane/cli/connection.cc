@@ -13,6 +13,7 @@ std::string render_connection(const Json& connection, const Paint& paint) {
   facts.add("connection", text_of(connection, "connection_id"));
   facts.add("role", text_of(connection, "role"));
   facts.add("peer", text_of(connection, "peer"));
+  facts.add("transport", text_of(connection, "transport"));
   facts.add("software", text_of(connection, "software"));
   facts.add("stream", text_of(connection, "stream"));
   facts.add("worker", human_count(count_of(connection, "worker")));

@@ -22,6 +22,7 @@ std::string render_connections(const Json& connections, const Paint& paint) {
                {"QUEUED", Align::right},
                {"SKIPPED", Align::right},
                {"WORKER", Align::right},
+               {"BY"},
                {"SOFTWARE"}});
   for (const Json& row : rows) {
     const uint64_t skipped = count_of(row, "frames_skipped");
@@ -35,6 +36,7 @@ std::string render_connections(const Json& connections, const Paint& paint) {
                human_bytes(count_of(row, "queued_bytes")),
                {human_count(skipped), skipped == 0 ? Colour::plain : Colour::yellow},
                human_count(count_of(row, "worker")),
+               text_of(row, "transport"),
                text_of(row, "software")});
   }
   std::string out = table.render(paint);

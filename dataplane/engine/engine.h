@@ -39,8 +39,14 @@ enum class EngineEventKind : uint8_t {
   dropped,     // a peer that no connection was ever reported of went, for `fault`
 };
 
-/// What carries a peer's RTMP. The numbers cross to the control plane: append only.
+/// What carries a peer's RTMP.
 enum class Transport : uint8_t { rtmp, rtmps, rtmpt, rtmpts, rtmpe, rtmpte };
+
+/// As in URLs.
+[[nodiscard]] constexpr std::string_view transport_name(Transport transport) {
+  constexpr std::string_view names[] = {"rtmp", "rtmps", "rtmpt", "rtmpts", "rtmpe", "rtmpte"};
+  return names[static_cast<size_t>(transport)];
+}
 
 enum class CloseReason : uint8_t {
   ours,

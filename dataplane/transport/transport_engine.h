@@ -35,7 +35,7 @@ struct TransportOptions {
   std::function<std::unique_ptr<tunnel::Layer>()> make_rtmpe;
   /// Whether this peer may say in a PROXY header for whom it speaks.
   std::function<bool(const engine::Endpoint&)> may_proxy;
-  Instant (*now)() = nullptr;
+  std::function<Instant()> now;
   TunnelMesh* mesh = nullptr;
   uint32_t id = 0;                       // of the worker
   std::vector<engine::Engine*> engines;  // inner ones of all workers: to wake them, nothing else

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "dataplane/log_record.h"
+#include "penstock/tunnel/rtmpe_layer.h"
 
 namespace penstock::sim {
 namespace {
@@ -18,6 +19,8 @@ using dataplane::WorkerId;
 
 // Every liveness timer has run out by then: the longest is write_stalled_ms with 30 s, then linger.
 constexpr uint64_t settle_ms_max = 120'000;
+
+constexpr uint32_t tunnels_max = 8;
 
 // The stop flag gives peers a second.
 constexpr uint64_t stop_ms_max = 1'500;
@@ -64,6 +67,7 @@ Plan Scenario::plan_of(Prng& prng) {
   plan.ends_by_stop = prng.chance(200);
   plan.coalesces = prng.chance(500);
   plan.crowd = prng.chance(60);
+  plan.sniffs = prng.chance(400);
   if (plan.crowd) {  // 40 joiners of a GOP of 150 messages on one other worker: more than a ring
                      // holds
     plan.players = 40 + static_cast<uint32_t>(prng.below(40));
@@ -80,6 +84,7 @@ Scenario::Scenario(uint64_t seed, bool trace)
 
 Scenario::~Scenario() {
   workers_.clear();
+  transports_.clear();
   engines_.clear();
   munmap(region_base_, region_bytes_);
   munmap(frame_base_, plan_.frame_memory_bytes * plan_.workers);
@@ -97,13 +102,14 @@ std::string Scenario::describe() const {
       << ", partial " << plan_.faults.partial_send << ", stall " << plan_.faults.stall << ", reset "
       << plan_.faults.reset << (plan_.clock_jumps ? ", clock jumps" : "")
       << (plan_.workers_stall ? ", workers stall" : "") << (plan_.crowd ? ", a crowd" : "")
-      << (plan_.coalesces ? ", coalesces" : "") << (plan_.ends_by_stop ? ", ends by stop" : "")
-      << (plan_.noises > 0 ? ", noise" : "");
+      << (plan_.coalesces ? ", coalesces" : "") << (plan_.sniffs ? ", sniffs" : "")
+      << (plan_.ends_by_stop ? ", ends by stop" : "") << (plan_.noises > 0 ? ", noise" : "");
   return out.str();
 }
 
 void Scenario::build() {
-  const control::RegionPlan plan{plan_.workers, plan_.streams_max, plan_.connections_max};
+  const control::RegionPlan plan{plan_.workers, plan_.streams_max,
+                                 plan_.connections_max + (plan_.sniffs ? tunnels_max : 0)};
   region_bytes_ = plan.region_bytes();
   region_base_ = map_zeroed(region_bytes_);
   frame_base_ = map_zeroed(plan_.frame_memory_bytes * plan_.workers);
@@ -128,10 +134,11 @@ void Scenario::build() {
     engines.push_back(engines_.back().get());
     logs_.push_back(std::make_unique<dataplane::LogRing>());
   }
+  if (plan_.sniffs) build_transports(engines);
   for (WorkerId id = 0; id < plan_.workers; ++id) {
     const dataplane::WorkerParts parts{
         .id = id,
-        .engine = engines[id],
+        .engine = transports_.empty() ? engines[id] : transports_[id].get(),
         .engines = engines,
         .mesh = mesh_.get(),
         .region = region_,
@@ -144,6 +151,30 @@ void Scenario::build() {
     workers_.push_back(std::make_unique<Worker>(parts, network_.now()));
   }
   stalled_until_.resize(plan_.workers);
+}
+
+/// All that a listener may take, in front of every worker. What comes speaks plain RTMP, or noise.
+void Scenario::build_transports(const std::vector<engine::Engine*>& engines) {
+  tunnel_mesh_ = std::make_unique<transport::TunnelMesh>(plan_.workers, tunnels_max);
+  for (WorkerId id = 0; id < plan_.workers; ++id) {
+    transport::TransportOptions options;
+    options.listeners = {
+        {.rtmp = true, .rtmpe = true, .http = true, .tls_rtmp = true, .tls_http = true}};
+    options.connections_max = plan_.connections_max;
+    options.tunnels_max = tunnels_max;
+    options.make_tls = [] { return nullptr; };
+    options.make_rtmpe = [seed = prng_.next()]() mutable {
+      return std::make_unique<tunnel::RtmpeLayer>(
+          tunnel::RtmpeSettings{.random_seed = ++seed, .exponent = tunnel::DhExponent{1, 2, 3}});
+    };
+    options.may_proxy = [](const engine::Endpoint&) { return true; };
+    options.now = [this] { return network_.now(); };
+    options.mesh = tunnel_mesh_.get();
+    options.id = id;
+    options.engines = engines;
+    transports_.push_back(
+        std::make_unique<transport::TransportEngine>(*engines_[id], std::move(options)));
+  }
 }
 
 std::string Scenario::some_name() {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/transport/transport_engine.h"
 #include "dataplane/worker.h"
 #include "tests/sim/control_plane.h"
 #include "tests/sim/peers.h"
@@ -32,6 +33,7 @@ struct Plan {
   bool workers_stall = false;  // rings fill
   bool crowd = false;          // many players come at once
   bool coalesces = false;
+  bool sniffs = false;        // layers may lie between engines and workers
   bool ends_by_stop = false;  // the process is told to stop with everybody connected
 };
 
@@ -57,6 +59,7 @@ class Scenario {
  private:
   static Plan plan_of(Prng& prng);
   void build();
+  void build_transports(const std::vector<engine::Engine*>& engines);
   void come_and_go();
   void add_publisher();
   void add_player();
@@ -88,6 +91,8 @@ class Scenario {
   StopFlag stop_;
   std::vector<std::unique_ptr<dataplane::LogRing>> logs_;
   std::vector<std::unique_ptr<SimEngine>> engines_;
+  std::unique_ptr<transport::TunnelMesh> tunnel_mesh_;
+  std::vector<std::unique_ptr<transport::TransportEngine>> transports_;  // empty: none between
   std::vector<std::unique_ptr<dataplane::Worker>> workers_;
   std::vector<Instant> stalled_until_;
   std::unique_ptr<SimControl> control_;

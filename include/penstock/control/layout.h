@@ -142,6 +142,13 @@ constexpr size_t keys_bytes_max = 4 * 1024 * 1024;
 // names of 30 take 20 KiB.
 constexpr size_t certificates_bytes_max = 64 * 1024;
 
+// A line of users_text() is about 90 bytes, and so many more as patterns are given: 40,000 users.
+constexpr size_t users_bytes_max = 4 * 1024 * 1024;
+
+/// What a publisher that comes without credentials is told to log in by. `query`: nothing yet, it
+/// may bring a user and a password with the name that it publishes.
+enum class LoginOffer : uint32_t { adobe = 0, llnw = 1, query = 2 };
+
 /// The state that the control plane wants, whole. Repeating it is harmless.
 struct WantedState {
   uint64_t epoch = 0;  // grows with every change
@@ -150,11 +157,15 @@ struct WantedState {
   AdmissionMode admission = AdmissionMode::open;
   LogLevel log_level = LogLevel::info;
   uint32_t draining = 0;            // 1: stop accepting, close publishers paced
+  Text<256> drain_to;  // peers that can reconnect are sent there; empty: to where they came to
   uint32_t keys_bytes = 0;          // length of keys below
   uint64_t keys_hash = 0;           // FNV-1a of keys: tells a half-written list
   uint64_t certificates_hash = 0;   // FNV-1a of certificates, in the same way
   uint32_t certificates_bytes = 0;  // length of certificates below
   uint32_t tls_tickets = 0;         // sent after a TLS 1.3 handshake
+  uint64_t users_hash = 0;          // FNV-1a of users, in the same way
+  uint32_t users_bytes = 0;         // length of users below
+  LoginOffer login_offer = LoginOffer::adobe;
 };
 // The last bit of tuned_live is log_level's.
 constexpr size_t tuned_log_level_bit = 63;
@@ -166,6 +177,7 @@ struct Wanted {
   std::array<char, keys_bytes_max> keys{};  // "app/name\n" ..., sorted
   // config::certificates_text(); read by the data plane's main alone, never by a worker
   std::array<char, certificates_bytes_max> certificates{};
+  std::array<char, users_bytes_max> users{};  // users_text()
 };
 
 /// What the data plane says about TLS. Written by its main; never anything of a private key.
@@ -235,6 +247,7 @@ struct ConnectionRow {
   uint64_t bytes_sent = 0;
   uint64_t queued_bytes = 0;
   uint64_t frames_skipped = 0;
+  Text<8> transport;  // "rtmp", "rtmps", ...: what carries it
 };
 
 enum class CommandKind : uint32_t {
