@@ -127,6 +127,35 @@ std::optional<bool> Value::find_boolean(std::string_view name) const {
   return value ? value->as_boolean() : std::nullopt;
 }
 
+std::optional<Value> in_amf0(Value value) {
+  // A reference of AMF0 stays right only while every complex value keeps its position.
+  switch (value.type) {
+    case Type::byte_array:
+    case Type::external:
+    case Type::vector_int:
+    case Type::vector_uint:
+    case Type::vector_double:
+    case Type::vector_object:
+    case Type::dictionary:
+    case Type::reference:
+      return std::nullopt;
+    default:
+      break;
+  }
+  value.amf3 = false;
+  for (Member& member : value.members) {
+    auto made = in_amf0(std::move(member.value));
+    if (!made) return std::nullopt;
+    member.value = std::move(*made);
+  }
+  for (Value& item : value.items) {
+    auto made = in_amf0(std::move(item));
+    if (!made) return std::nullopt;
+    item = std::move(*made);
+  }
+  return value;
+}
+
 Value& Value::add(std::string_view name, Value value) {
   members.push_back(Member{std::string{name}, std::move(value)});
   return *this;

@@ -4,6 +4,21 @@
 
 namespace penstock::rtmp {
 
+std::array<uint8_t, aggregate_header_bytes> aggregate_header(uint8_t type, uint32_t bytes,
+                                                             uint32_t timestamp) {
+  std::array<uint8_t, aggregate_header_bytes> header{type};
+  store_u24(header.data() + 1, bytes);
+  store_u24(header.data() + 4, timestamp & 0xFFFFFF);
+  header[7] = static_cast<uint8_t>(timestamp >> 24);
+  return header;
+}
+
+std::array<uint8_t, aggregate_back_pointer_bytes> aggregate_back_pointer(uint32_t bytes) {
+  std::array<uint8_t, aggregate_back_pointer_bytes> pointer{};
+  store_u32(pointer.data(), bytes + static_cast<uint32_t>(aggregate_header_bytes));
+  return pointer;
+}
+
 std::expected<std::optional<AggregatePiece>, Fault> AggregateReader::next() {
   for (;;) {
     switch (step_) {
@@ -11,11 +26,11 @@ std::expected<std::optional<AggregatePiece>, Fault> AggregateReader::next() {
         // An end in front of a header is the end of the aggregate, also without the last back
         // pointer.
         if (left_ == 0 && held_bytes_ == 0) return std::nullopt;
-        if (size_t{left_} + held_bytes_ < tag_header_bytes) {
+        if (size_t{left_} + held_bytes_ < aggregate_header_bytes) {
           step_ = Step::dropped;
           return std::unexpected(Fault::aggregate_malformed);
         }
-        if (!gather(tag_header_bytes)) return std::nullopt;
+        if (!gather(aggregate_header_bytes)) return std::nullopt;
         if (const auto read = read_header(); !read) return std::unexpected(read.error());
         break;
       case Step::payload: {
@@ -31,11 +46,11 @@ std::expected<std::optional<AggregatePiece>, Fault> AggregateReader::next() {
       }
       case Step::back_pointer:
         // Its value is what 11 + size was; some write 0. Nothing depends on it.
-        if (left_ + held_bytes_ < back_pointer_bytes) {
+        if (left_ + held_bytes_ < aggregate_back_pointer_bytes) {
           step_ = Step::dropped;
           break;
         }
-        if (!gather(back_pointer_bytes)) return std::nullopt;
+        if (!gather(aggregate_back_pointer_bytes)) return std::nullopt;
         step_ = Step::header;
         break;
       case Step::dropped:

@@ -66,16 +66,18 @@ void write_info_map(amf::Amf0Writer& writer, std::string_view name) {
   writer.object_end();
 }
 
-/// Only to whom it was said first: an old player gets no key that it does not know.
+/// Only to whom it was said first: an old player gets no key that it does not know. All that it
+/// lists we forward; so we do with what it does not list, and the maps say that.
 void write_capabilities(amf::Amf0Writer& writer, const Capabilities& of_peer) {
+  if (!of_peer.enhanced()) return;
   if (!of_peer.four_cc_list.empty()) {
     writer.property("fourCcList");
     writer.strict_array_begin(static_cast<uint32_t>(of_peer.four_cc_list.size()));
     for (const std::string& code : of_peer.four_cc_list) writer.string(code);
   }
-  if (of_peer.video_info_map) write_info_map(writer, "videoFourCcInfoMap");
-  if (of_peer.audio_info_map) write_info_map(writer, "audioFourCcInfoMap");
-  if (of_peer.caps_ex) writer.property("capsEx", double{caps_ex_of_ours});
+  write_info_map(writer, "videoFourCcInfoMap");
+  write_info_map(writer, "audioFourCcInfoMap");
+  writer.property("capsEx", double{caps_ex_of_ours});
 }
 
 }  // namespace
@@ -106,7 +108,9 @@ ConnectCommand parse_connect(const Command& command) {
   connect.tc_url = without_quotes(object.find_string("tcUrl").value_or(std::string_view{}));
   connect.app = object.find_string("app").value_or(app_of_url(connect.tc_url));
   connect.flash_ver = object.find_string("flashVer").value_or(std::string_view{});
+  connect.type = object.find_string("type").value_or(std::string_view{});
   connect.amf3 = object.find_number("objectEncoding").value_or(0) == 3;
+  connect.aggregates = object.find_boolean("aggregate").value_or(false);
   connect.capabilities = parse_capabilities(object);
   return connect;
 }
@@ -200,6 +204,19 @@ Body on_status(Level level, std::string_view code, std::string_view description,
   writer.property("code", code);
   writer.property("description", description);
   if (!details.empty()) writer.property("details", details);
+  writer.object_end();
+  return body;
+}
+
+Body reconnect_request(std::string_view tc_url, std::string_view description) {
+  Body body;
+  amf::Amf0Writer writer(body);
+  write_head(writer, "onStatus", 0);
+  writer.object_begin();
+  writer.property("level", level_name(Level::status));
+  writer.property("code", "NetConnection.Connect.ReconnectRequest");
+  if (!tc_url.empty()) writer.property("tcUrl", tc_url);
+  writer.property("description", description);
   writer.object_end();
   return body;
 }

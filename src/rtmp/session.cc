@@ -56,6 +56,9 @@ void Session::publisher_came(uint32_t message_stream_id) {
 void Session::end_publish(uint32_t message_stream_id, std::string_view text) {
   state_->end_publish(message_stream_id, text);
 }
+bool Session::ask_to_reconnect(std::string_view tc_url, std::string_view text) {
+  return state_->ask_to_reconnect(tc_url, text);
+}
 
 Instant Session::deadline() const { return state_->deadline(); }
 std::expected<void, Fault> Session::expire(Instant now) {
@@ -74,7 +77,7 @@ void Session::State::feed(Bytes input, Instant at) {
   bytes_received += input.size();
   if (now.since(second_since) >= ns_per_s) {
     second_since = now;
-    second_bytes = second_messages = second_commands = second_metadata = 0;
+    second_bytes = second_messages = second_commands = second_metadata = second_shared = 0;
   }
   second_bytes += input.size();
   if (handshake) [[unlikely]] {

@@ -27,35 +27,42 @@ std::string_view play_code(Refusal refusal) {
 
 void Session::State::reply(const Command& command, const Body& body) {
   if (!(command.transaction > 0)) return;  // also what is not a number
-  Body wrapped;
-  if (command.amf3) {
-    wrapped.push_back(0);
-    wrapped.insert(wrapped.end(), body.begin(), body.end());
-  }
-  const Body& sent = command.amf3 ? wrapped : body;
-  writer.write(outbox,
-               {.chunk_stream_id = connection_chunk_stream_id,
-                .message_type = command.amf3 ? message_type::command_amf3 : message_type::command,
-                .message_bytes = static_cast<uint32_t>(sent.size())},
-               sent);
+  send(connection_chunk_stream_id, message_type::command, 0, body, command.amf3);
 }
 
 void Session::State::send_status(uint32_t message_stream_id, const Body& body) {
-  writer.write(outbox,
-               {.chunk_stream_id = stream_chunk_stream_id,
-                .message_type = message_type::command,
-                .message_bytes = static_cast<uint32_t>(body.size()),
-                .message_stream_id = message_stream_id},
-               body);
+  send(stream_chunk_stream_id, message_type::command, message_stream_id, body, amf3_used);
 }
 
 void Session::State::send_data(uint32_t message_stream_id, const Body& body) {
+  send(stream_chunk_stream_id, message_type::data, message_stream_id, body, amf3_used);
+}
+
+/// `type` is that of AMF0. The form of AMF3 begins with a format byte, behind which is AMF0 again:
+/// nothing that we say needs more.
+void Session::State::send(uint8_t chunk_stream_id, uint8_t type, uint32_t message_stream_id,
+                          const Body& body, bool as_amf3) {
+  Body wrapped;
+  if (as_amf3) {
+    type = type == message_type::command ? message_type::command_amf3 : message_type::data_amf3;
+    wrapped.reserve(body.size() + 1);
+    wrapped.push_back(0);
+    wrapped.insert(wrapped.end(), body.begin(), body.end());
+  }
+  const Body& sent = as_amf3 ? wrapped : body;
   writer.write(outbox,
-               {.chunk_stream_id = stream_chunk_stream_id,
-                .message_type = message_type::data,
-                .message_bytes = static_cast<uint32_t>(body.size()),
+               {.chunk_stream_id = chunk_stream_id,
+                .message_type = type,
+                .message_bytes = static_cast<uint32_t>(sent.size()),
                 .message_stream_id = message_stream_id},
-               body);
+               sent);
+}
+
+/// What connect said that the peer can do.
+void Session::State::note_abilities(const ConnectCommand& connect) {
+  amf3 = connect.amf3;
+  aggregates_wanted = connect.aggregates;
+  reconnects = connect.capabilities.reconnects();
 }
 
 void Session::State::answer_publish(uint32_t message_stream_id, const Verdict& verdict,
@@ -135,6 +142,22 @@ void Session::State::end_publish(uint32_t message_stream_id, std::string_view te
   skip_media();
   // Of the codes for an end by the server, the only one that OBS, FFmpeg and GStreamer all stop on.
   send_status(stream->id, on_status(Level::error, "NetStream.Publish.Denied", text, stream->name));
+}
+
+bool Session::State::ask_to_reconnect(std::string_view tc_url, std::string_view text) {
+  if (!connected || !reconnects) return false;
+  std::string url(tc_url);
+  const size_t authority = url.find("//");
+  const size_t path =
+      authority == std::string::npos ? 0 : std::min(url.find('/', authority + 2), url.size());
+  if (authority != std::string::npos && path + 1 >= url.size()) {
+    url.resize(path);
+    url += "/" + app;
+    // The peer's own, and it may be what it is admitted by.
+    if (!query.empty()) url += "?" + query;
+  }
+  send_status(0, reconnect_request(url, text));
+  return true;
 }
 
 }  // namespace penstock::rtmp

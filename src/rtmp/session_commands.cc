@@ -56,6 +56,7 @@ Session::State::Report Session::State::on_command(uint8_t type, uint32_t message
   };
   const auto command = parse_command(type, body);
   if (!command) return std::unexpected(command.error());
+  amf3_used = amf3 && command->amf3;
   for (const Entry& entry : table) {
     if (entry.name != command->name) continue;
     if (entry.needs_connect && !connected) return std::unexpected(Fault::command_unexpected);
@@ -87,6 +88,7 @@ Session::State::Report Session::State::on_connect(const Command& command, uint32
   }
   app = std::move(*path);
   query = std::move(*merged);
+  note_abilities(connect);
   connected = true;
   phase_since = now;
   window_announced = window_bytes_out;
@@ -100,7 +102,8 @@ Session::State::Report Session::State::on_connect(const Command& command, uint32
   scratch_text = connect.flash_ver.substr(0, flash_ver_bytes_max);
   scratch_query = of_url.path.substr(0, tc_url_bytes_max);
   scratch_used = true;
-  return Connected{.app = app, .flash_ver = scratch_text, .tc_url = scratch_query};
+  return Connected{
+      .app = app, .flash_ver = scratch_text, .tc_url = scratch_query, .amf3 = connect.amf3};
 }
 
 Session::State::Report Session::State::on_release_stream(const Command& command, uint32_t) {
@@ -247,7 +250,10 @@ Session::State::Report Session::State::on_play(const Command& command, uint32_t 
   stream.play_reset = play->reset;
   stream.name = split_query(play->name).path.substr(0, stream_name_bytes_max);
   const PlayAsked asked{
-      .message_stream_id = stream.id, .name = scratch_name, .query = scratch_query};
+      .message_stream_id = stream.id,
+      .name = scratch_name,
+      .query = scratch_query,
+      .aggregates = aggregates_wanted || has_parameter(scratch_query, "aggregate=1")};
   if (!ended) return asked;
   queue(asked);
   return ended;

@@ -1,5 +1,6 @@
 #include "penstock/amf/amf0.h"
 #include "penstock/base/assert.h"
+#include "penstock/rtmp/shared_object.h"
 #include "src/rtmp/session_state.h"
 
 namespace penstock::rtmp {
@@ -37,6 +38,10 @@ MediaKind media_kind(uint8_t type) {
   return type == message_type::audio ? MediaKind::audio : MediaKind::video;
 }
 
+bool is_shared_object(uint8_t type) {
+  return type == message_type::shared_object || type == message_type::shared_object_amf3;
+}
+
 /// Whether an AMF0 body needs a reader of AMF3 as well.
 bool holds_amf3(const amf::Value& value) {
   if (value.amf3) return true;
@@ -47,6 +52,21 @@ bool holds_amf3(const amf::Value& value) {
     if (holds_amf3(member.value)) return true;
   }
   return false;
+}
+
+/// The same message without AMF3; nothing when AMF0 cannot say it, or not in a message that we
+/// would take: AMF3 names a text once where AMF0 writes it every time.
+std::optional<std::vector<uint8_t>> in_amf0(std::string_view name, std::vector<amf::Value> values) {
+  std::vector<uint8_t> body;
+  amf::Amf0Writer writer(body);
+  writer.string(name);
+  for (amf::Value& value : values) {
+    const auto plain = amf::in_amf0(std::move(value));
+    if (!plain) return std::nullopt;
+    writer.write(*plain);
+    if (body.size() > data_bytes_max) return std::nullopt;
+  }
+  return body;
 }
 
 }  // namespace
@@ -120,10 +140,12 @@ std::expected<std::optional<Fault>, Fault> Session::State::begin_message(const P
     bytes_max = command_bytes_max;
   } else if (is_data(type)) {
     bytes_max = data_bytes_max;
+  } else if (is_shared_object(type)) {
+    // Whatever is wrong with one, it is no reason to end a stream.
+    if (connected && piece.message_bytes <= command_bytes_max) use = SlotUse::assembled;
+    return std::nullopt;
   } else {
-    const bool known = type == message_type::shared_object ||
-                       type == message_type::shared_object_amf3 ||
-                       type == message_type::edge_origin;
+    const bool known = type == message_type::edge_origin;
     return known ? std::optional<Fault>{} : Fault::message_type_unknown;
   }
   if (piece.message_bytes > bytes_max) return std::unexpected(Fault::message_too_large);
@@ -208,6 +230,7 @@ Session::State::Report Session::State::on_message(uint8_t type, uint32_t message
                                                   uint32_t timestamp, Bytes body) {
   if (is_control(type)) return on_control(type, body);
   if (is_data(type)) return on_data(type, timestamp, body);
+  if (is_shared_object(type)) return on_shared_object(type, body);
   PENSTOCK_ASSERT(is_command(type));
   if (const auto counted = count_command(); !counted) return std::unexpected(counted.error());
   return on_command(type, message_stream_id, body);
@@ -267,12 +290,12 @@ Session::State::Report Session::State::on_data(uint8_t type, uint32_t timestamp,
   if (type == message_type::data_amf3) body = amf::skip_format_byte(body);
   amf::Amf0Reader values(body);
   bool set_data_frame = false;
-  bool amf3 = false;
+  bool in_amf3 = false;
   size_t start = 0;
   std::string name;
-  size_t count = 0;  // of values behind the name
+  std::vector<amf::Value> behind;  // the name
   while (!values.at_end()) {
-    const auto value = values.next();
+    auto value = values.next();
     if (!value) return Tolerated{Fault::metadata_malformed};
     if (name.empty()) {
       const auto text = value->as_string();
@@ -282,20 +305,25 @@ Session::State::Report Session::State::on_data(uint8_t type, uint32_t timestamp,
         start = values.position();
       } else {
         name = *text;
+        in_amf3 = value->amf3;
       }
       continue;
     }
     // Null says nothing, and players that look into it fail; Dahua cameras send it.
-    if (count++ == 0 && name == "onMetaData" && value->is_null()) return std::nullopt;
-    amf3 = amf3 || holds_amf3(*value);
+    if (behind.empty() && name == "onMetaData" && value->is_null()) return std::nullopt;
+    in_amf3 = in_amf3 || holds_amf3(*value);
+    behind.push_back(*std::move(value));
   }
   if (name.empty()) return Tolerated{Fault::metadata_malformed};
-  if (name == "onMetaData" && count == 0) return std::nullopt;
-  return relay_data(type, timestamp, body.subspan(start), name, amf3);
+  if (name == "onMetaData" && behind.empty()) return std::nullopt;
+  // Without AMF3 inside, a body of type 15 is one of type 18 behind its format byte.
+  if (!in_amf3) behind.clear();
+  return relay_data(timestamp, body.subspan(start), name, in_amf3, std::move(behind));
 }
 
-Session::State::Report Session::State::relay_data(uint8_t type, uint32_t timestamp, Bytes values,
-                                                  std::string_view name, bool amf3) {
+Session::State::Report Session::State::relay_data(uint32_t timestamp, Bytes values,
+                                                  std::string_view name, bool in_amf3,
+                                                  std::vector<amf::Value> behind) {
   DataMessage message{.message_stream_id = publish_id,
                       .message_type = message_type::data,
                       .timestamp = timestamp,
@@ -305,17 +333,33 @@ Session::State::Report Session::State::relay_data(uint8_t type, uint32_t timesta
   if (message.metadata && ++second_metadata > metadata_per_second_max) {
     return Tolerated{Fault::metadata_flood};
   }
-  // Without AMF3 inside, a body of type 15 is one of type 18 behind its format byte, which every
-  // player can read.
-  if (amf3 && type == message_type::data_amf3) {
-    std::vector<uint8_t> with_format_byte{0};
-    with_format_byte.insert(with_format_byte.end(), values.begin(), values.end());
-    scratch_body = std::move(with_format_byte);
+  if (in_amf3) {
+    auto body = in_amf0(name, std::move(behind));
+    if (!body) {
+      message.message_type = message_type::data_amf3;
+      body.emplace(1, uint8_t{0});
+      body->insert(body->end(), values.begin(), values.end());
+    }
+    scratch_body = *std::move(body);
     scratch_used = true;
-    message.message_type = message_type::data_amf3;
     message.body = scratch_body;
   }
   return message;
+}
+
+Session::State::Report Session::State::on_shared_object(uint8_t type, Bytes body) {
+  if (++second_shared > commands_per_second_max) return std::nullopt;
+  const auto message = parse_shared_object(type, body);
+  if (!message) return Tolerated{Fault::shared_object_malformed};
+  const auto answer = answer_shared_object(*message);
+  if (!answer) return std::nullopt;
+  const std::vector<uint8_t> sent = shared_object_body(type, *answer);
+  writer.write(outbox,
+               {.chunk_stream_id = connection_chunk_stream_id,
+                .message_type = type,
+                .message_bytes = static_cast<uint32_t>(sent.size())},
+               sent);
+  return std::nullopt;
 }
 
 }  // namespace penstock::rtmp

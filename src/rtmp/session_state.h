@@ -75,8 +75,9 @@ struct alignas(64) Session::State {
   std::optional<Event> abandon(uint8_t slot);
   std::expected<void, Fault> on_user_control(Bytes body);
   Report on_data(uint8_t type, uint32_t timestamp, Bytes body);
-  Report relay_data(uint8_t type, uint32_t timestamp, Bytes values, std::string_view name,
-                    bool amf3);
+  Report relay_data(uint32_t timestamp, Bytes values, std::string_view name, bool in_amf3,
+                    std::vector<amf::Value> behind);
+  Report on_shared_object(uint8_t type, Bytes body);
   std::expected<void, Fault> count_command();
 
   // ---- session_commands.cc ----
@@ -107,10 +108,14 @@ struct alignas(64) Session::State {
   void publisher_went(uint32_t message_stream_id);
   void publisher_came(uint32_t message_stream_id);
   void end_publish(uint32_t message_stream_id, std::string_view text);
+  bool ask_to_reconnect(std::string_view tc_url, std::string_view text);
+  void note_abilities(const ConnectCommand& connect);
   /// To a call; nothing when the peer wants no answer.
   void reply(const Command& command, const Body& body);
   void send_status(uint32_t message_stream_id, const Body& body);
   void send_data(uint32_t message_stream_id, const Body& body);
+  void send(uint8_t chunk_stream_id, uint8_t type, uint32_t message_stream_id, const Body& body,
+            bool as_amf3);
 
   // ---- message streams ----
   MessageStream* find_stream(uint32_t message_stream_id);
@@ -161,8 +166,13 @@ struct alignas(64) Session::State {
   Instant ping_answered{};
   uint32_t second_commands = 0;
   uint32_t second_metadata = 0;
-  uint32_t window_announced = 0;  // ours, as last told to the peer
-  bool fc_publish_seen = false;   // the peer may wait for onFCPublish
+  uint32_t second_shared = 0;
+  uint32_t window_announced = 0;   // ours, as last told to the peer
+  bool fc_publish_seen = false;    // the peer may wait for onFCPublish
+  bool amf3 = false;               // the peer reads AMF3,
+  bool amf3_used = false;          // and calls in it, so that it is answered in it
+  bool aggregates_wanted = false;  // media in aggregate messages
+  bool reconnects = false;         // goes elsewhere when it is asked to
   ChunkWriter writer;
   Bytes handshake_input;
   std::array<std::vector<uint8_t>, partial_messages_max> assemblies;

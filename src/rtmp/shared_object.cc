@@ -11,6 +11,13 @@ constexpr uint32_t flag_persistent = 2;
 constexpr size_t head_bytes = 12;  // version, flags, zero
 constexpr size_t event_bytes = 5;  // type, length
 
+/// The key that a change begins with, as it is on the wire; empty when it is cut.
+Bytes key_of(Bytes change) {
+  if (change.size() < 2) return {};
+  const size_t bytes = 2 + size_t{load_u16(change.data())};
+  return bytes <= change.size() ? change.first(bytes) : Bytes{};
+}
+
 void append_u32(std::vector<uint8_t>& out, uint32_t value) {
   uint8_t bytes[4];
   store_u32(bytes, value);
@@ -43,6 +50,38 @@ std::expected<SharedObjectMessage, Fault> parse_shared_object(uint8_t type, Byte
     body = body.subspan(content_bytes);
   }
   return message;
+}
+
+std::optional<SharedObjectMessage> answer_shared_object(const SharedObjectMessage& message) {
+  namespace event = shared_object_event;
+  SharedObjectMessage answer{
+      .name = message.name, .version = message.version, .persistent = message.persistent};
+  const auto add = [&](uint8_t type, Bytes content) {
+    answer.events.push_back({.type = type, .content = {content.begin(), content.end()}});
+  };
+  for (const SharedObjectEvent& asked : message.events) {
+    const Bytes key = key_of(asked.content);
+    switch (asked.type) {
+      case event::use:
+        // Its copy may be of another time: it starts from nothing, like ours.
+        add(event::use_success, {});
+        add(event::clear, {});
+        break;
+      case event::request_change:
+        if (!key.empty()) add(event::success, key);
+        break;
+      case event::request_remove:
+        if (!key.empty()) add(event::remove, key);
+        break;
+      case event::send_message:  // to everybody who uses the object, who sends it included
+        add(event::send_message, asked.content);
+        break;
+      default:  // release needs no answer; the rest is what servers say
+        break;
+    }
+  }
+  if (answer.events.empty()) return std::nullopt;
+  return answer;
 }
 
 std::vector<uint8_t> shared_object_body(uint8_t type, const SharedObjectMessage& message) {

@@ -75,6 +75,13 @@ std::string_view app_of_url(std::string_view tc_url) {
   return path == std::string_view::npos ? std::string_view{} : url.substr(path + 1);
 }
 
+bool has_parameter(std::string_view query, std::string_view pair) {
+  while (!query.empty()) {
+    if (take_until(query, '&') == pair) return true;
+  }
+  return false;
+}
+
 std::expected<std::string, Fault> merged_query(std::string_view first, std::string_view second) {
   if (first.size() > query_bytes_max || second.size() > query_bytes_max) {
     return std::unexpected(Fault::name_invalid);

@@ -99,6 +99,10 @@ struct Member {
 [[nodiscard]] bool operator==(const Value& left, const Value& right);
 [[nodiscard]] bool operator==(const Member& left, const Member& right);
 
+/// The same in AMF0; nothing when it holds what AMF0 cannot say (byte arrays, vectors,
+/// dictionaries, classes that write themselves), or refers to another part of itself.
+[[nodiscard]] std::optional<Value> in_amf0(Value value);
+
 [[nodiscard]] Value undefined();
 [[nodiscard]] Value null();
 [[nodiscard]] Value boolean(bool value);

@@ -60,7 +60,8 @@ namespace penstock {
   X(tunnel_timeout, true, "RTMPT session without a request for too long")                      \
   X(tunnels_exceeded, true, "too many RTMPT sessions")                                         \
   X(login_failed, true, "publisher login refused")                                             \
-  X(login_flood, true, "too many login attempts from one address")
+  X(login_flood, true, "too many login attempts from one address")                             \
+  X(shared_object_malformed, false, "shared object message malformed")
 
 enum class Fault : uint8_t {
 #define PENSTOCK_FAULT_NAME(name, fatal, text) name,

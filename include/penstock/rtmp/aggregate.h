@@ -10,6 +10,17 @@
 
 namespace penstock::rtmp {
 
+// What is around each message in an aggregate: a tag header before it, a back pointer behind it.
+constexpr size_t aggregate_header_bytes = 11;
+constexpr size_t aggregate_back_pointer_bytes = 4;
+
+/// The aggregate's own timestamp is that of its first message.
+[[nodiscard]] std::array<uint8_t, aggregate_header_bytes> aggregate_header(uint8_t message_type,
+                                                                           uint32_t message_bytes,
+                                                                           uint32_t timestamp);
+[[nodiscard]] std::array<uint8_t, aggregate_back_pointer_bytes> aggregate_back_pointer(
+    uint32_t message_bytes);
+
 /// A run of the payload of one message inside an aggregate.
 struct AggregatePiece {
   uint8_t message_type = 0;
@@ -42,9 +53,6 @@ class AggregateReader {
  private:
   enum class Step : uint8_t { header, payload, back_pointer, dropped };
 
-  static constexpr size_t tag_header_bytes = 11;
-  static constexpr size_t back_pointer_bytes = 4;
-
   Bytes take(size_t bytes);
   bool gather(size_t bytes);
   std::expected<void, Fault> read_header();
@@ -60,7 +68,7 @@ class AggregateReader {
   uint8_t held_bytes_ = 0;
   bool shift_known_ = false;
   Step step_ = Step::header;
-  std::array<uint8_t, tag_header_bytes> held_{};
+  std::array<uint8_t, aggregate_header_bytes> held_{};
 };
 
 }  // namespace penstock::rtmp

@@ -29,20 +29,36 @@ struct Command {
 /// Faults: those of AMF; command_malformed when name or transaction are missing.
 [[nodiscard]] std::expected<Command, Fault> parse_command(uint8_t message_type, Bytes body);
 
+// Enhanced RTMP v2, capsEx: Reconnect 1, Multitrack 2, ModEx 4, TimestampNanoOffset 8. We carry
+// messages unchanged, so all but the first come for nothing; and who says that it can reconnect is
+// asked to when this server is drained.
+constexpr uint32_t caps_ex_reconnect = 0x01;
+constexpr uint32_t caps_ex_of_ours = 0x0F;
+// fourCcInfoMap: CanForward.
+constexpr uint32_t four_cc_can_forward = 4;
+
 /// What a peer says it can do with codecs beyond the legacy ones (Enhanced RTMP v2). Absence
 /// forbids nothing: OBS declares none and sends them.
 struct Capabilities {
-  std::vector<std::string> four_cc_list;
+  std::vector<std::string> four_cc_list;  // "*" among them stands for any
   bool video_info_map = false;
   bool audio_info_map = false;
   std::optional<uint32_t> caps_ex;
+
+  /// It knows Enhanced RTMP, and is told what we can do.
+  [[nodiscard]] bool enhanced() const {
+    return !four_cc_list.empty() || video_info_map || audio_info_map || caps_ex.has_value();
+  }
+  [[nodiscard]] bool reconnects() const { return (caps_ex.value_or(0) & caps_ex_reconnect) != 0; }
 };
 
 struct ConnectCommand {
   std::string_view app;     // as sent, with its query
   std::string_view tc_url;  // without the single quotes that some put around it
   std::string_view flash_ver;
-  bool amf3 = false;  // objectEncoding 3
+  std::string_view type;    // "nonprivate" of publishers
+  bool amf3 = false;        // objectEncoding 3
+  bool aggregates = false;  // "aggregate" true: media may come in aggregate messages
   Capabilities capabilities;
 };
 /// Views into `command`. Nothing is required: a missing app is taken from tcUrl.
@@ -68,13 +84,6 @@ struct PlayCommand {
 
 using Body = std::vector<uint8_t>;
 
-// Enhanced RTMP v2, capsEx: Reconnect 1, Multitrack 2, ModEx 4, TimestampNanoOffset 8. We carry
-// messages unchanged, so all but the first come for nothing; we cannot ask anybody to reconnect
-// yet.
-constexpr uint32_t caps_ex_of_ours = 0x0F & ~0x01u;
-// fourCcInfoMap: CanForward.
-constexpr uint32_t four_cc_can_forward = 4;
-
 [[nodiscard]] Body connect_result(double transaction, bool amf3, const Capabilities& of_peer);
 [[nodiscard]] Body result(double transaction);                // null
 [[nodiscard]] Body result(double transaction, double value);  // createStream, getStreamLength
@@ -88,6 +97,9 @@ enum class Level : uint8_t { status, warning, error };
 /// onStatus; `details` is left out when empty.
 [[nodiscard]] Body on_status(Level level, std::string_view code, std::string_view description,
                              std::string_view details = {});
+/// onStatus NetConnection.Connect.ReconnectRequest (Enhanced RTMP v2, "Reconnect Request"); without
+/// a `tc_url` the peer is to come back to the one that it has.
+[[nodiscard]] Body reconnect_request(std::string_view tc_url, std::string_view description);
 /// onFCPublish, onFCUnpublish, onFCSubscribe.
 [[nodiscard]] Body on_fc(std::string_view name, std::string_view code,
                          std::string_view description);

@@ -42,6 +42,7 @@ struct Connected {
   std::string_view app;        // normalised, without query
   std::string_view flash_ver;  // the encoder's or player's name of itself; may be empty
   std::string_view tc_url;     // with its query removed: it may carry a key
+  bool amf3 = false;           // it reads messages of type 15 to 17 (objectEncoding 3)
 };
 
 /// Answer with answer_publish(), now or later; media that arrives before is reported as usual.
@@ -53,11 +54,13 @@ struct PublishAsked {
   std::string_view query;
 };
 
-/// Answer with answer_play().
+/// Answer with answer_play(). `aggregates`: media may come in aggregate messages; asked for by
+/// "aggregate" true in connect's object, or by aggregate=1 in the query.
 struct PlayAsked {
   uint32_t message_stream_id = 0;
   std::string_view name;
   std::string_view query;
+  bool aggregates = false;
 };
 
 /// A run of an audio or video message's payload, in order; complete when offset + bytes.size() ==
@@ -80,10 +83,11 @@ struct MediaAborted {
 };
 
 /// A whole data message of a published stream, as subscribers are to get it: "@setDataFrame" is
-/// already removed.
+/// already removed, and AMF3 is said in AMF0, which every player reads. What AMF0 cannot say is of
+/// type 15, with its format byte, and for players that read AMF3.
 struct DataMessage {
   uint32_t message_stream_id = 0;
-  uint8_t message_type = 18;  // 18, or 15 when the body holds AMF3 (then with its format byte)
+  uint8_t message_type = 18;
   uint32_t timestamp = 0;
   bool metadata = false;         // onMetaData: late joiners need it
   bool clears_metadata = false;  // @clearDataFrame: forget it; not to be relayed
@@ -175,6 +179,10 @@ class Session {
   /// To a publisher whose publish we end: error status with `text`; afterwards its media is
   /// ignored.
   void end_publish(uint32_t message_stream_id, std::string_view text);
+  /// Asks the peer to go on elsewhere, if it has said that it can (Enhanced RTMP v2); false when it
+  /// has not. It goes at its next keyframe and until then all is as before. `tc_url` empty: it
+  /// comes back to the URL that it has; a URL without a path: to the app that it has, there.
+  bool ask_to_reconnect(std::string_view tc_url, std::string_view text);
 
   /// When expire() must be called unless something happens before; Instant::never() when nothing is
   /// due.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,5 +47,11 @@ constexpr size_t shared_object_events_max = 1024;
                                                                             Bytes body);
 [[nodiscard]] std::vector<uint8_t> shared_object_body(uint8_t message_type,
                                                       const SharedObjectMessage& message);
+
+/// What a server answers to a peer that is alone with its object: whatever it asks for is granted,
+/// and nothing is kept. None when the message asks for nothing. Never larger than the message by
+/// more than one event for each of its own.
+[[nodiscard]] std::optional<SharedObjectMessage> answer_shared_object(
+    const SharedObjectMessage& message);
 
 }  // namespace penstock::rtmp

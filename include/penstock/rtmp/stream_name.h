@@ -37,4 +37,7 @@ struct SplitQuery {
 [[nodiscard]] std::expected<std::string, Fault> merged_query(std::string_view first,
                                                              std::string_view second);
 
+/// Whether `pair` ("key=value") is among those of the query, as it is written here.
+[[nodiscard]] bool has_parameter(std::string_view query, std::string_view pair);
+
 }  // namespace penstock::rtmp

@@ -33,6 +33,8 @@ size_t wire_write(uint8_t* wire, const WireHeader& header, uint32_t chunk_bytes,
 /// Upper bound of what wire_write returns for this offset and piece length.
 [[nodiscard]] size_t wire_end(const WireHeader& header, uint32_t chunk_bytes, uint32_t payload_end);
 
+/// Where the message type lies in a wire form.
+constexpr size_t wire_message_type_offset = 7;
 /// Where the message stream id (little-endian, 4 bytes) lies in a wire form.
 constexpr size_t wire_message_stream_id_offset = 8;
 

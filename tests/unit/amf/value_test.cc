@@ -24,6 +24,32 @@ TEST(Value, find_falls_back_to_any_case) {
   EXPECT_EQ(value.find("tcUrl2"), nullptr);
 }
 
+TEST(Value, in_amf0_is_the_same_without_the_switch) {
+  Value value = object();
+  value.amf3 = true;
+  value.add("list", strict_array({number(1), string("x")})).add("when", date(5));
+  const auto plain = in_amf0(value);
+  ASSERT_TRUE(plain);
+  std::vector<uint8_t> body;
+  Amf0Writer(body).write(*plain);
+  const auto read = read_amf0(body);
+  ASSERT_TRUE(read);
+  EXPECT_FALSE(read->at(0).amf3);
+  EXPECT_EQ(read->at(0).find("list")->items.size(), 2u);
+  EXPECT_EQ(read->at(0).find("when")->numeric, 5);
+}
+
+TEST(Value, in_amf0_is_nothing_for_what_amf0_cannot_say) {
+  for (const Type type : {Type::byte_array, Type::external, Type::vector_int, Type::vector_object,
+                          Type::dictionary, Type::reference}) {
+    Value inner;
+    inner.type = type;
+    Value value = object();
+    value.add("fine", number(1)).add("not", strict_array({inner}));
+    EXPECT_FALSE(in_amf0(value));
+  }
+}
+
 TEST(Value, last_of_equal_names_wins) {
   Value value = ecma_array();
   value.add("width", number(1)).add("width", number(2));

@@ -79,6 +79,20 @@ TEST(AggregateReader, last_back_pointer_may_be_missing_and_any_other_cut_drops_t
   }
 }
 
+TEST(Aggregate, what_is_written_reads_back) {
+  const Part parts[] = {{9, 0xFFFFFFF0, Octets(300, 1)}, {8, 5, {}}, {18, 0x1000000, Octets(7, 2)}};
+  Octets body;
+  for (const Part& part : parts) {
+    const auto bytes = static_cast<uint32_t>(part.payload.size());
+    test::append(body, aggregate_header(part.type, bytes, part.timestamp));
+    test::append(body, part.payload);
+    test::append(body, aggregate_back_pointer(bytes));
+  }
+  const Split read = split(body, parts[0].timestamp, 50);
+  EXPECT_EQ(read.parts, std::vector<Part>(std::begin(parts), std::end(parts)));
+  EXPECT_EQ(read.faults, 0);
+}
+
 TEST(AggregateReader, timestamps_move_so_that_the_first_has_the_aggregates_and_wrap) {
   // Tags at 0xFFFFFFF0 (its upper byte last) and 0x10.
   const Octets body = test::from_hex(

@@ -163,15 +163,16 @@ TEST(SessionMedia, unknown_message_types_are_counted_and_known_idle_ones_ignored
   for (const uint8_t type : std::initializer_list<uint8_t>{0, 10, 14, 21, 23, 255})
     peer.send(3, type, 0, test::filler(200, 1));
   EXPECT_EQ(peer.take_events(), std::vector<std::string>(6, "tolerated message_type_unknown"));
-  for (const uint8_t type : std::initializer_list<uint8_t>{7, 16, 19})
-    peer.send(3, type, 0, test::filler(200, 1));
+  peer.send(3, 7, 0, test::filler(200, 1));
   EXPECT_THAT(peer.take_events(), IsEmpty());
 }
 
 TEST(SessionMedia, unknown_user_control_is_ignored) {
   SessionProbe peer;
   peer.publishing();
-  for (const char* body : {"0003000000010000", "001a", "001b0101", "ffff", "0008", "0003"}) {
+  const std::string swf_answer = "001b0101" + std::string(80, '5');  // with its 40 bytes
+  for (const char* body : {"0003000000010000", "001a", "001b", "001b0101", swf_answer.c_str(),
+                           "ffff", "0008", "0003"}) {
     EXPECT_TRUE(peer.send(2, message_type::user_control, 0, test::from_hex(body)));
   }
   EXPECT_THAT(peer.sent(), IsEmpty());
@@ -232,19 +233,165 @@ TEST(SessionData, type_15_becomes_type_18_where_it_holds_no_amf3) {
   EXPECT_EQ(peer.data, std::vector<test::Octets>(2, data_body({"onMetaData"}, array)));
 }
 
-TEST(SessionData, type_15_with_amf3_stays_one_with_its_format_byte) {
+TEST(SessionData, amf3_is_said_in_amf0_for_players_that_read_nothing_else) {
+  const test::Octets expected = data_body({"onMetaData"}, [](amf::Amf0Writer& w) {
+    w.object_begin();
+    w.property("a", 1.0);
+    w.object_end();
+  });
+  // 0x11: an AMF3 object, anonymous and dynamic, with a = 1. And the same with the name in AMF3.
+  const test::Octets object = test::from_hex("110a0b01036104 0101");
+  const test::Octets names[] = {data_body({"@setDataFrame", "onMetaData"}, {}),
+                                test::from_hex("1106156f6e4d65746144617461")};
+  for (const test::Octets& name : names) {
+    for (const uint8_t type : {message_type::data_amf3, message_type::data}) {
+      SessionProbe peer;
+      peer.publishing();
+      test::Octets body(type == message_type::data_amf3 ? 1 : 0, 0);
+      test::append(body, name);
+      test::append(body, object);
+      peer.send(4, type, 1, body);
+      EXPECT_THAT(peer.take_events(), ElementsAre("data 18 metadata at 0"));
+      EXPECT_EQ(peer.data, std::vector<test::Octets>{expected});
+    }
+  }
+}
+
+TEST(SessionData, what_amf0_cannot_say_stays_in_type_15_with_its_format_byte) {
   SessionProbe peer;
   peer.publishing();
-  // 0x11: an AMF3 object, anonymous and dynamic, with a = 1.
+  // A byte array, behind a name and inside an object.
+  for (const char* value : {"110c0501ff", "110a0b0103610c05010201"}) {
+    test::Octets body{0};
+    test::append(body, data_body({"onCuePoint"}, {}));
+    test::append(body, test::from_hex(value));
+    peer.data.clear();
+    peer.send(4, message_type::data_amf3, 1, body, 7);
+    EXPECT_THAT(peer.take_events(), ElementsAre("data 15 at 7"));
+    EXPECT_EQ(peer.data, std::vector<test::Octets>{body});
+  }
+}
+
+TEST(SessionData, text_that_amf3_says_once_and_amf0_many_times_has_a_bound) {
+  // 5000 times a string of 100 bytes is half a megabyte; here it is said once.
   test::Octets body{0};
-  test::append(body, data_body({"@setDataFrame", "onMetaData"}, {}));
-  test::append(body, test::from_hex("110a0b01036104 0101"));
+  test::append(body, data_body({"onTextData"}, {}));
+  test::append(body, test::from_hex("1109 ce11 01 06 8149"));  // an array of 5000, a string of 100
+  test::append(body, test::Octets(100, 'x'));
+  for (int i = 1; i < 5000; ++i) test::append(body, test::from_hex("0600"));
+  SessionProbe peer;
+  peer.publishing();
   peer.send(4, message_type::data_amf3, 1, body);
-  EXPECT_THAT(peer.take_events(), ElementsAre("data 15 metadata at 0"));
-  test::Octets expected{0};
-  test::append(expected, data_body({"onMetaData"}, {}));
-  test::append(expected, test::from_hex("110a0b0103610401 01"));
-  EXPECT_EQ(peer.data, std::vector<test::Octets>{expected});
+  EXPECT_THAT(peer.take_events(), ElementsAre("data 15 at 0"));
+  EXPECT_EQ(peer.data, std::vector<test::Octets>{body});
+}
+
+TEST(SessionAmf3, statuses_and_data_come_as_the_peer_calls) {
+  for (const double encoding : {0.0, 3.0}) {
+    SessionProbe peer;
+    peer.shaken();
+    peer.command(test::connect_body(
+        "live", [&](amf::Amf0Writer& w) { w.property("objectEncoding", encoding); }));
+    EXPECT_EQ(peer.sent().back(), "onBWDone[0] 0") << "it has not called in AMF3 yet";
+    test::Octets call{0};
+    test::append(call, named_command("play", 3, "cam"));
+    peer.send(8, message_type::command_amf3, 1, call);
+    peer.session.answer_play(1, {});
+    const std::string form = encoding == 3 ? "amf3 " : "";
+    EXPECT_THAT(peer.sent(), ElementsAre("control 4 000000000001",
+                                         form + "onStatus[1] 0 status NetStream.Play.Reset",
+                                         form + "onStatus[1] 0 status NetStream.Play.Start",
+                                         form + "|RtmpSampleAccess[1] data",
+                                         form + "onStatus[1] data NetStream.Data.Start"));
+    peer.command(command_body("pause", 4), 1);
+    EXPECT_THAT(peer.sent(), ElementsAre("onStatus[1] 0 status NetStream.Pause.Notify"));
+  }
+}
+
+TEST(SessionAmf3, arguments_in_amf3_are_understood) {
+  SessionProbe peer;
+  peer.shaken();
+  peer.command(
+      test::connect_body("live", [](amf::Amf0Writer& w) { w.property("objectEncoding", 3.0); }));
+  peer.quiet();
+  // createStream, 2, null; then publish with its transaction, null and name as AMF3 values.
+  peer.send(3, message_type::command_amf3, 0,
+            test::from_hex("00 02000c63726561746553747265616d 110402 1101"));
+  EXPECT_THAT(peer.sent(), ElementsAre("amf3 _result[0] 2 1"));
+  peer.send(3, message_type::command_amf3, 1,
+            test::from_hex("00 0200077075626c697368 110400 1101 1106 0763616d 1106 096c697665"));
+  EXPECT_THAT(peer.take_events().back(), "publish asked 1 live/cam ? ");
+  peer.session.answer_publish(1, {}, peer.now);
+  EXPECT_THAT(peer.sent(), ElementsAre("control 4 000000000001",
+                                       "amf3 onStatus[1] 0 status NetStream.Publish.Start"));
+}
+
+// ---- shared objects ----
+
+const std::string chat = "000463686174 00000001 00000000 00000000";  // name, version, flags
+
+TEST(SessionShared, whatever_a_peer_asks_of_its_object_is_granted) {
+  const struct {
+    const char* what;
+    const char* asked;
+    std::optional<const char*> answer;
+  } cases[] = {
+      {"use", "0100000000", "0b00000000 0800000000"},
+      {"release", "0200000000", {}},
+      {"change", "030000000c 0001780040140000 00000000", "0500000003 000178"},
+      {"change without a whole key", "0300000003 000578", {}},
+      {"change without a key", "0300000001 00", {}},
+      {"remove", "0a00000003 000178", "0900000003 000178"},
+      {"message", "0600000011 02000568656c6c6f 003ff0000000000000",
+       "0600000011 02000568656c6c6f 003ff0000000000000"},
+      {"what servers say", "0500000003 000178 0800000000 0b00000000", {}},
+      {"several", "0100000000 030000000c 000178 004014000000000000 0200000000",
+       "0b00000000 0800000000 0500000003 000178"},
+      {"unknown", "2a00000000", {}},
+      {"nothing", "", {}},
+  };
+  for (const auto& one : cases) {
+    for (const uint8_t type : {message_type::shared_object, message_type::shared_object_amf3}) {
+      SCOPED_TRACE(one.what);
+      const std::string format = type == message_type::shared_object_amf3 ? "00" : "";
+      SessionProbe peer;
+      peer.publishing();
+      EXPECT_TRUE(peer.send(3, type, 0, test::from_hex(format + chat + one.asked)));
+      std::vector<std::string> expected;
+      if (one.answer) {
+        expected.push_back("shared " + std::to_string(type) + " " +
+                           test::to_hex(test::from_hex(format + chat + *one.answer)));
+      }
+      EXPECT_EQ(peer.sent(), expected);
+      EXPECT_THAT(peer.take_events(), IsEmpty());
+    }
+  }
+}
+
+TEST(SessionShared, nothing_about_one_ends_a_stream) {
+  SessionProbe peer;
+  peer.publishing();
+  for (const uint8_t type : {message_type::shared_object, message_type::shared_object_amf3}) {
+    for (const char* hex : {"00", "00ff41", "0000", "ffff"}) {
+      EXPECT_TRUE(peer.send(3, type, 0, test::from_hex(hex)));
+      EXPECT_THAT(peer.take_events(), ElementsAre("tolerated shared_object_malformed")) << hex;
+    }
+    EXPECT_TRUE(peer.send(3, type, 0, test::Octets(command_bytes_max + 1)));
+  }
+  for (uint32_t i = 0; i < 3 * commands_per_second_max; ++i) {
+    EXPECT_TRUE(peer.send(3, message_type::shared_object, 0, test::from_hex(chat + "0100000000")));
+  }
+  EXPECT_LE(peer.sent().size(), commands_per_second_max) << "more are not answered";
+  peer.audio(0, test::filler(4, 1));
+  EXPECT_EQ(peer.media.size(), 1u);
+  EXPECT_EQ(peer.fault, std::nullopt);
+}
+
+TEST(SessionShared, before_connect_there_is_none) {
+  SessionProbe peer;
+  peer.shaken();
+  EXPECT_TRUE(peer.send(3, message_type::shared_object, 0, test::from_hex(chat + "0100000000")));
+  EXPECT_THAT(peer.sent(), IsEmpty());
 }
 
 TEST(SessionData, garbage_in_data_is_counted_and_not_relayed) {

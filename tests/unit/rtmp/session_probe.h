@@ -175,6 +175,7 @@ class SessionProbe {
   Prng* rests = nullptr;                 // takes rests of media in one go, into rooms of any size
   bool pause_at_asked = false;           // stop pulling at PublishAsked
   std::optional<rtmp::Refusal> answers;  // given at once to every question
+  std::function<void(const rtmp::PlayAsked&)> on_play_asked;
   std::vector<std::string> events;
   std::vector<Media> media;
   std::vector<Octets> data;
@@ -227,6 +228,7 @@ class SessionProbe {
                      text(e.query));
   }
   void on(const rtmp::PlayAsked& e) {
+    if (on_play_asked) on_play_asked(e);
     events.push_back("play asked " + number(e.message_stream_id) + " " + text(e.name) + " ? " +
                      text(e.query));
   }
@@ -275,17 +277,21 @@ class SessionProbe {
 
   static std::string describe(const WholeMessage& message) {
     if (message.type < 7) return "control " + number(message.type) + " " + to_hex(message.payload);
+    if (message.type == 16 || message.type == 19) {
+      return "shared " + number(message.type) + " " + to_hex(message.payload);
+    }
     Bytes body = message.payload;
     std::string line;
-    if (message.type == 17) {
+    if (message.type == 17 || message.type == 15) {
       line = "amf3 ";
+      require(!body.empty() && body[0] == 0, "the format byte");
       body = body.subspan(1);
     }
     const auto values = amf::read_amf0(body);
     require(values.has_value(), "what a session sends is AMF");
     line += text(values->at(0).as_string().value_or("?")) + "[" +
             number(message.message_stream_id) + "]";
-    if (message.type == 18) line += " data";
+    if (message.type == 18 || message.type == 15) line += " data";
     for (size_t i = 1; i < values->size(); ++i) {
       const amf::Value& value = (*values)[i];
       if (const auto plain = value.as_number()) line += " " + shortest(*plain);

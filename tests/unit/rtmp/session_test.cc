@@ -72,7 +72,115 @@ TEST(Session, enhanced_capabilities_are_answered_in_kind) {
   EXPECT_EQ(info.find("fourCcList")->items[1].as_string(), "hvc1");
   EXPECT_EQ(info.find("videoFourCcInfoMap")->find_number("*"), 4);
   EXPECT_EQ(info.find("audioFourCcInfoMap")->find_number("*"), 4);
-  EXPECT_EQ(info.find_number("capsEx"), 0x0E);
+  EXPECT_EQ(info.find_number("capsEx"), 0x0F);
+}
+
+TEST(Session, whoever_knows_enhanced_rtmp_is_told_all_of_it) {
+  const Write declarations[] = {
+      [](amf::Amf0Writer& w) {
+        w.property("fourCcList");
+        w.strict_array_begin(1);
+        w.string("*");
+      },
+      [](amf::Amf0Writer& w) { w.property("capsEx", 0.0); },
+      [](amf::Amf0Writer& w) {
+        w.property("audioFourCcInfoMap");
+        w.object_begin();
+        w.property("Opus", 3.0);
+        w.object_end();
+      },
+  };
+  for (const Write& declare : declarations) {
+    SessionProbe peer;
+    peer.shaken();
+    peer.command(connect_body("live", declare));
+    peer.sent();
+    const auto values = amf::read_amf0(peer.last_sent[4].payload);
+    ASSERT_TRUE(values);
+    const amf::Value& info = values->at(3);
+    for (const char* map : {"videoFourCcInfoMap", "audioFourCcInfoMap"}) {
+      ASSERT_NE(info.find(map), nullptr);
+      EXPECT_EQ(info.find(map)->find_number("*"), 4) << "forwards any codec";
+    }
+    EXPECT_EQ(info.find_number("capsEx"), 0x0F);
+    const bool listed = &declare == &declarations[0];
+    ASSERT_EQ(info.find("fourCcList") != nullptr, listed);
+    if (listed) {
+      EXPECT_EQ(info.find("fourCcList")->items[0].as_string(), "*");
+    }
+  }
+}
+
+TEST(Session, who_can_reconnect_is_asked_to_and_nobody_else) {
+  const struct {
+    std::optional<double> caps_ex;
+    const char* to;
+    std::optional<const char*> expected;  // tcUrl
+  } cases[] = {
+      {std::nullopt, "rtmp://other/x", {}},
+      {14, "rtmp://other/x", {}},
+      {1, "", ""},
+      {15, "rtmp://other:1936/app", "rtmp://other:1936/app"},
+      {15, "/app", "/app"},
+      {1, "rtmp://other:1936", "rtmp://other:1936/live/inst?key=1"},
+      {1, "//other/", "//other/live/inst?key=1"},
+  };
+  for (const auto& one : cases) {
+    SCOPED_TRACE(one.to);
+    SessionProbe peer;
+    EXPECT_FALSE(peer.session.ask_to_reconnect(one.to, "why"));
+    peer.shaken();
+    EXPECT_FALSE(peer.session.ask_to_reconnect(one.to, "why"));
+    peer.command(connect_body("live/inst?key=1", [&](amf::Amf0Writer& w) {
+      if (one.caps_ex) w.property("capsEx", *one.caps_ex);
+    }));
+    peer.quiet();
+    EXPECT_EQ(peer.session.ask_to_reconnect(one.to, "server is draining"),
+              one.expected.has_value());
+    if (!one.expected) {
+      EXPECT_THAT(peer.sent(), IsEmpty());
+      continue;
+    }
+    EXPECT_THAT(peer.sent(),
+                ElementsAre("onStatus[0] 0 status NetConnection.Connect.ReconnectRequest"));
+    const auto values = amf::read_amf0(peer.last_sent[0].payload);
+    ASSERT_TRUE(values);
+    EXPECT_TRUE(values->at(2).is_null());
+    EXPECT_EQ(values->at(3).find_string("tcUrl").value_or(""), *one.expected);
+    EXPECT_EQ(values->at(3).find("tcUrl") != nullptr, **one.expected != 0);
+    EXPECT_EQ(values->at(3).find_string("description"), "server is draining");
+  }
+}
+
+TEST(Session, asked_to_reconnect_a_publish_goes_on) {
+  SessionProbe peer;
+  peer.shaken();
+  peer.command(connect_body("live", [](amf::Amf0Writer& w) { w.property("capsEx", 1.0); }));
+  peer.command(named_command("publish", 3, "cam"), 1);
+  peer.session.answer_publish(1, {}, peer.now);
+  peer.quiet();
+  EXPECT_TRUE(peer.session.ask_to_reconnect({}, "server is draining"));
+  peer.video(0, test::filler(10, 1));
+  EXPECT_EQ(peer.media.size(), 1u);
+}
+
+TEST(Session, player_that_asks_for_aggregates) {
+  const auto asked = [](std::string_view app, std::string_view name, bool in_connect) {
+    bool aggregates = false;
+    SessionProbe peer;
+    peer.shaken();
+    peer.command(connect_body(app, [&](amf::Amf0Writer& w) {
+      if (in_connect) w.property("aggregate", true);
+    }));
+    peer.on_play_asked = [&](const PlayAsked& e) { aggregates = e.aggregates; };
+    peer.command(named_command("play", 3, name), 1);
+    return aggregates;
+  };
+  EXPECT_FALSE(asked("live", "cam", false));
+  EXPECT_FALSE(asked("live", "cam?aggregate=0&x=aggregate=1", false));
+  EXPECT_TRUE(asked("live", "cam?aggregate=1", false));
+  EXPECT_TRUE(asked("live?key=2&aggregate=1", "cam?x=1", false));
+  EXPECT_TRUE(asked("live", "cam", true));
 }
 
 TEST(Session, key_and_query_come_with_the_question_and_never_in_the_name) {

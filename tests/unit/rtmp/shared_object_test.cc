@@ -45,6 +45,23 @@ TEST(SharedObject, events_of_the_vectors_are_recognised) {
   EXPECT_EQ(event(5).type, shared_object_event::send_message);
 }
 
+TEST(SharedObject, answers_are_those_of_the_vectors) {
+  const auto cases = test::load_vectors("shared_object.json", "cases");
+  const auto body = [&](size_t index) {
+    return test::from_hex(cases[index]["hex"].get<std::string>());
+  };
+  const auto answer = [&](size_t index) {
+    const auto asked = parse_shared_object(message_type::shared_object, body(index));
+    const auto made = answer_shared_object(*asked);
+    return made ? shared_object_body(message_type::shared_object, *made) : test::Octets{};
+  };
+  EXPECT_EQ(answer(0), body(7)) << "use: use success and clear";
+  EXPECT_EQ(answer(1), test::Octets{}) << "release";
+  EXPECT_EQ(answer(2), body(3)) << "request change: success";
+  EXPECT_EQ(answer(5), body(5)) << "send message: to all, and it is alone";
+  EXPECT_EQ(answer(9), body(8)) << "request remove: remove";
+}
+
 TEST(SharedObject, events_are_bounded_and_never_allocated_by_a_declared_length) {
   auto body = test::from_hex(
       "0004636861740000000100000000"
