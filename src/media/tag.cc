@@ -10,18 +10,20 @@ using Kind = TrackReader::Kind;
 
 // What kinds of configuration the packet types are. The two media share the numbers 4 and 5 with
 // different meanings.
-void set_packet(TagInfo& info, Kind kind, const EnhancedHeader& header) {
+void set_packet(TagInfo& info, Kind kind, const EnhancedHeader& header, Bytes own) {
   const uint8_t type = header.packet_type;
-  const bool many = header.multitrack && header.form != multitrack_one;
   const auto keep = [&](ConfigSlot single, ConfigSlot several) {
     info.config = true;
-    info.config_slot = static_cast<uint8_t>(many ? several : single);
+    info.config_slot = static_cast<uint8_t>(info.many ? several : single);
   };
   info.sequence_end = type == packet_sequence_end;
   if (type == packet_sequence_start ||
       (kind == Kind::video && type == packet_mpeg2ts_sequence_start)) {
     info.sequence_header = true;
-    return keep(ConfigSlot::header, ConfigSlot::header_many);
+    // RFC 7845, 5.2. It may not take the place of the header that decoders need.
+    const bool comment = info.codec == Codec::opus && as_text(own).starts_with("OpusTags");
+    return comment ? keep(ConfigSlot::comment, ConfigSlot::comment_many)
+                   : keep(ConfigSlot::header, ConfigSlot::header_many);
   }
   if (kind == Kind::audio) {
     if (type == packet_multichannel_config) keep(ConfigSlot::channels, ConfigSlot::channels_many);
@@ -30,9 +32,7 @@ void set_packet(TagInfo& info, Kind kind, const EnhancedHeader& header) {
   if (type == packet_metadata) return keep(ConfigSlot::metadata, ConfigSlot::metadata_many);
   if (type != packet_coded_frames && type != packet_coded_frames_x) return;
   info.disposable = header.frame_type == frame_disposable;
-  const bool key = header.frame_type == frame_key || header.frame_type == frame_generated_key;
-  // One message with several tracks is a point to start at whatever the order of its tracks.
-  info.key = key && (many || info.track == 0);
+  info.key = header.frame_type == frame_key || header.frame_type == frame_generated_key;
 }
 
 TagInfo inspect_enhanced(Kind kind, Bytes prefix) {
@@ -50,6 +50,7 @@ TagInfo inspect_enhanced(Kind kind, Bytes prefix) {
   size_t at = header->bytes;
   uint32_t fourcc = header->fourcc;
   info.multitrack = header->multitrack;
+  info.many = header->multitrack && header->form != multitrack_one;
   if (header->multitrack) {
     if (header->form == multitrack_many_codecs) {
       if (prefix.size() - at < 4) return info;
@@ -70,7 +71,7 @@ TagInfo inspect_enhanced(Kind kind, Bytes prefix) {
   }
   info.known = true;
   info.body_offset = static_cast<uint32_t>(at);
-  set_packet(info, kind, *header);
+  set_packet(info, kind, *header, prefix.subspan(at));
   return info;
 }
 

@@ -31,7 +31,8 @@ void check_body(Kind kind, Bytes body) {
   PENSTOCK_ASSERT(!info.known || info.body_offset <= prefix.size());
   PENSTOCK_ASSERT(info.known || !(info.key || info.config || info.sequence_header));
   PENSTOCK_ASSERT(!(info.key && info.config));
-  PENSTOCK_ASSERT(info.config_slot <= static_cast<uint8_t>(media::ConfigSlot::channels_many));
+  PENSTOCK_ASSERT(info.config_slot <= static_cast<uint8_t>(media::ConfigSlot::comment_many));
+  PENSTOCK_ASSERT(info.multitrack || !info.many);
   PENSTOCK_ASSERT(info.presentation_offset_ns < 1'000'000);
 
   const TagInfo whole = inspect(kind, body);

@@ -66,9 +66,11 @@ enum class ConfigSlot : uint8_t {
   header,
   metadata,
   channels,
+  comment,  // Opus has two headers, and both come as sequence headers
   header_many,
   metadata_many,
-  channels_many
+  channels_many,
+  comment_many,
 };
 
 struct TagInfo {
@@ -76,7 +78,7 @@ struct TagInfo {
   bool known = false;  // the header was understood; false: relay it, but conclude nothing from it
                        // (an empty body, which in audio means silence, has no header)
   bool enhanced = false;
-  bool key = false;      // video: a frame that a decoder can start with; never a sequence header
+  bool key = false;      // video: a decoder of its track can start with it; no sequence header
   bool command = false;  // video: seek start or end for Flash players; carries no picture
   bool disposable = false;
   bool sequence_header = false;
@@ -84,6 +86,7 @@ struct TagInfo {
   bool config =
       false;  // a late joiner needs it: sequence header, multichannel config, colour metadata
   bool multitrack = false;
+  bool many = false;  // with multitrack: not one track by itself but any number of them
   uint8_t track = 0;  // first track in the message
   uint8_t config_slot =
       0;  // with config: a ConfigSlot; with track it names what a newer one replaces

@@ -351,6 +351,13 @@ TEST(Tag, config_slots_keep_apart_what_must_not_replace_each_other) {
       {"colour of a track", Kind::video, "96 04 61766331 02 02", ConfigSlot::metadata, 2},
       {"legacy AAC header", Kind::audio, "af 00 1210", ConfigSlot::header, 0},
       {"Opus header", Kind::audio, "90 4f707573", ConfigSlot::header, 0},
+      {"Opus identification", Kind::audio, "90 4f707573 4f70757348656164 01", ConfigSlot::header,
+       0},
+      {"Opus comment", Kind::audio, "90 4f707573 4f70757354616773 00", ConfigSlot::comment, 0},
+      {"Opus comment of a track", Kind::audio, "95 00 4f707573 02 4f70757354616773 00",
+       ConfigSlot::comment, 2},
+      {"Opus comments of several tracks", Kind::audio,
+       "95 10 4f707573 01 000009 4f70757354616773 00", ConfigSlot::comment_many, 1},
       {"channels", Kind::audio, "94 4f707573 00 02", ConfigSlot::channels, 0},
       {"channels of a track", Kind::audio, "95 04 4f707573 03 00 02", ConfigSlot::channels, 3},
   };
@@ -364,12 +371,31 @@ TEST(Tag, config_slots_keep_apart_what_must_not_replace_each_other) {
   }
 }
 
-TEST(Tag, additional_track_alone_is_no_point_to_start_at) {
-  EXPECT_TRUE(video("91 68766331 000000 01").key);
-  EXPECT_TRUE(video("96 01 68766331 00 000000 01").key);
-  EXPECT_FALSE(video("96 01 68766331 01 000000 01").key);
-  EXPECT_TRUE(video("96 13 68766331 01 000001 aa 00 000001 bb").key);
-  EXPECT_FALSE(video("a6 13 68766331 01 000001 aa 00 000001 bb").key);
+TEST(Tag, keyframes_of_tracks) {
+  const struct {
+    const char* hex;
+    bool key;
+    bool many;
+    uint8_t track;
+  } cases[] = {
+      {"91 68766331 000000 01", true, false, 0},
+      {"96 01 68766331 00 000000 01", true, false, 0},
+      {"96 01 68766331 01 000000 01", true, false, 1},
+      {"a6 01 68766331 01 000000 01", false, false, 1},
+      {"96 13 68766331 01 000001 aa 00 000001 bb", true, true, 1},
+      {"a6 13 68766331 01 000001 aa 00 000001 bb", false, true, 1},
+      {"96 21 61766331 ff 000004 000000 aa", true, true, 255},
+      {"97 02 07a120 06 01 68766331 03 000000 01", true, false, 3},
+      {"96 00 68766331 01 01", false, false, 1},
+      {"96 02 68766331 01", false, false, 1},
+  };
+  for (const auto& c : cases) {
+    const TagInfo info = video(c.hex);
+    EXPECT_TRUE(info.known) << c.hex;
+    EXPECT_EQ(info.key, c.key) << c.hex;
+    EXPECT_EQ(info.many, c.many) << c.hex;
+    EXPECT_EQ(info.track, c.track) << c.hex;
+  }
 }
 
 TEST(Tag, whole_body_reads_like_its_prefix) {
