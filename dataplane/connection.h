@@ -43,8 +43,11 @@ struct Connection {
   bool finished = false;  // FIN asked for
   bool cut = false;       // the engine was told to close it
   bool traced = false;
+  bool amf3 = false;        // the peer reads it
   uint64_t timer_slot = 0;  // of the one timer entry that counts
   Instant close_at = Instant::never();
+  bool reconnect_asked = false;  // since the drain began, if it can
+  Instant reconnects_until{};    // it was asked, and has until then
   uint32_t low_water = 1;
   bool gathered = false;         // the mark is one for a stream that nobody watches
   uint64_t low_water_bytes = 0;  // bytes_received at the last look

@@ -4,10 +4,26 @@
 
 #include "penstock/base/assert.h"
 #include "penstock/base/bounded_vector.h"
+#include "penstock/rtmp/message.h"
 
 namespace penstock::dataplane {
 
 namespace {
+
+// An aggregate fits into one chunk, and has what a GOP of a second has.
+constexpr uint32_t aggregate_bytes_max = chunk_bytes_out;
+constexpr size_t aggregate_messages_max = 64;
+
+// Of headers the newest of each is kept: as many as a stream may have, and its metadata.
+constexpr size_t headers_max = 257;
+
+/// A header may have to outlive the media around it, and an answer is for now. A larger message
+/// than one chunk saves nothing.
+bool goes_into_aggregate(const Frame& frame) {
+  return !frame.config && frame.kind != FrameKind::control &&
+         frame.bytes[rtmp::wire_message_type_offset] != rtmp::message_type::aggregate &&
+         aggregated_bytes(frame) <= aggregate_bytes_max;
+}
 
 bool droppable(const Frame& frame) { return !frame.config && frame.kind != FrameKind::control; }
 
@@ -25,10 +41,62 @@ void Egress::push(Frame* frame) {
   if (count_ == ring_.size()) grow();
   FramePool::add_reference(frame);
   at(count_++) = frame;
-  queued_bytes_ += frame->length;
-  if (droppable(*frame)) droppable_bytes_ += frame->length;
-  if (frame->kind == FrameKind::control) control_bytes_ += frame->length;
-  if (frame->leased != nullptr) ++leased_count_;
+  count(*frame);
+}
+
+void Egress::count(const Frame& frame) {
+  queued_bytes_ += frame.length;
+  if (droppable(frame)) droppable_bytes_ += frame.length;
+  if (frame.kind == FrameKind::control) control_bytes_ += frame.length;
+  if (frame.leased != nullptr) ++leased_count_;
+}
+
+/// Only of what waits and is media.
+void Egress::uncount(const Frame& frame) {
+  queued_bytes_ -= frame.length;
+  if (droppable(frame)) droppable_bytes_ -= frame.length;
+  if (frame.leased != nullptr) --leased_count_;
+}
+
+void Egress::aggregate(FramePool& pool) {
+  if (in_flight_bytes_ > 0) return;  // by the next send there is more
+  std::array<Frame*, aggregate_messages_max> run;
+  uint32_t kept = 0;
+  for (uint32_t from = 0; from < count_;) {
+    const uint32_t length = run_at(from, run);
+    Frame* made =
+        length < 2 ? nullptr : pool.make_aggregate(std::span<Frame* const>(run).first(length));
+    if (made == nullptr) {
+      at(kept++) = at(from++);
+      continue;
+    }
+    for (uint32_t i = 0; i < length; ++i) {
+      uncount(*run[i]);
+      pool.release(run[i]);
+    }
+    from += length;
+    count(*made);
+    at(kept++) = made;
+  }
+  count_ = kept;
+}
+
+/// How many frames from `first` on can be one aggregate.
+uint32_t Egress::run_at(uint32_t first, std::span<Frame*> run) {
+  const auto message_stream = [](const Frame& frame) {
+    return load_u32_le(frame.bytes + rtmp::wire_message_stream_id_offset);
+  };
+  uint32_t length = 0;
+  uint32_t bytes = 0;
+  while (length < run.size() && first + length < count_) {
+    Frame* frame = at(first + length);
+    if (!goes_into_aggregate(*frame)) break;
+    if (length > 0 && message_stream(*frame) != message_stream(*run[0])) break;
+    bytes += aggregated_bytes(*frame);
+    if (bytes > aggregate_bytes_max) break;
+    run[length++] = frame;
+  }
+  return length;
 }
 
 uint32_t Egress::flush(engine::Engine& engine, engine::ConnectionId id, Instant now) {
@@ -88,7 +156,7 @@ void Egress::sent(FramePool& pool, uint32_t bytes, Instant now) {
 
 uint32_t Egress::drop_media(FramePool& pool) {
   // From the back, so that of each kind of header the newest is met first.
-  BoundedVector<uint32_t, 32> seen;
+  BoundedVector<uint32_t, headers_max> seen;
   const uint32_t before = count_;
   uint32_t kept = before;  // [kept, before) is what stays, in order
   for (uint32_t i = before; i > in_flight_count_; --i) {
@@ -104,9 +172,7 @@ uint32_t Egress::drop_media(FramePool& pool) {
       at(--kept) = frame;
       continue;
     }
-    queued_bytes_ -= frame->length;
-    if (droppable(*frame)) droppable_bytes_ -= frame->length;
-    if (frame->leased != nullptr) --leased_count_;
+    uncount(*frame);
     pool.release(frame);
   }
   for (uint32_t i = kept; i < before; ++i) at(in_flight_count_ + i - kept) = at(i);

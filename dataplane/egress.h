@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "dataplane/engine/engine.h"
@@ -34,6 +35,13 @@ class Egress {
   /// When the engine last took bytes, or when the first were given to it after an idle time.
   [[nodiscard]] Instant progress_at() const { return progress_at_; }
 
+  /// From now on media that waits together goes in aggregate messages (RTMP 1.0, 7.1.6): the peer
+  /// has asked for that. Nothing waits for it: a message that is alone goes as it is.
+  void use_aggregates() { aggregates_ = true; }
+  [[nodiscard]] bool aggregates() const { return aggregates_; }
+  /// Before flush().
+  void aggregate(FramePool& pool);
+
   /// Hands the front of the queue to the engine, unless a send is on its way. Returns the number of
   /// sends, 0 or 1.
   uint32_t flush(engine::Engine& engine, engine::ConnectionId id, Instant now);
@@ -54,6 +62,9 @@ class Egress {
  private:
   [[nodiscard]] Frame*& at(uint32_t index) { return ring_[(head_ + index) & (ring_.size() - 1)]; }
   void grow();
+  [[nodiscard]] uint32_t run_at(uint32_t first, std::span<Frame*> run);
+  void count(const Frame& frame);
+  void uncount(const Frame& frame);
 
   std::vector<Frame*> ring_;  // size 0 or a power of two
   uint32_t head_ = 0;
@@ -65,6 +76,7 @@ class Egress {
   uint64_t queued_bytes_ = 0;
   uint64_t droppable_bytes_ = 0;
   uint64_t control_bytes_ = 0;
+  bool aggregates_ = false;
   Instant progress_at_{};
 };
 

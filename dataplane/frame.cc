@@ -5,6 +5,8 @@
 #include <new>
 
 #include "penstock/base/assert.h"
+#include "penstock/rtmp/aggregate.h"
+#include "penstock/rtmp/message.h"
 
 namespace penstock::dataplane {
 namespace {
@@ -32,6 +34,16 @@ Bytes first_chunk_body(const Frame& frame) {
   const rtmp::WireHeader header{.timestamp = frame.timestamp};
   const size_t offset = rtmp::wire_end(header, chunk_bytes_out, 0);
   return {frame.bytes + offset, std::min<size_t>(frame.length - offset, chunk_bytes_out)};
+}
+
+uint32_t aggregated_bytes(const Frame& frame) {
+  return static_cast<uint32_t>(first_chunk_body(frame).size() + rtmp::aggregate_header_bytes +
+                               rtmp::aggregate_back_pointer_bytes);
+}
+
+bool needs_amf3(const Frame& frame) {
+  return frame.kind == FrameKind::data &&
+         frame.bytes[rtmp::wire_message_type_offset] == rtmp::message_type::data_amf3;
 }
 
 FramePool::~FramePool() {
@@ -92,7 +104,40 @@ Frame* FramePool::make_copy_for(const Frame& frame, uint32_t message_stream_id) 
   copy->key = frame.key;
   copy->config = frame.config;
   copy->config_key = frame.config_key;
+  copy->side = frame.side;
+  copy->resumes = frame.resumes;
   return copy;
+}
+
+Frame* FramePool::make_aggregate(std::span<Frame* const> frames) {
+  const auto bytes_of = [](const Frame& frame) {
+    return static_cast<uint32_t>(first_chunk_body(frame).size());
+  };
+  uint32_t bytes = 0;
+  for (const Frame* frame : frames) bytes += aggregated_bytes(*frame);
+  const uint8_t* first = frames.front()->bytes;
+  const rtmp::WireHeader header{
+      .chunk_stream_id = rtmp::stream_chunk_stream_id,
+      .message_type = rtmp::message_type::aggregate,
+      .timestamp = frames.front()->timestamp,
+      .message_bytes = bytes,
+      .message_stream_id = load_u32_le(first + rtmp::wire_message_stream_id_offset)};
+  Frame* made = make_own_room(static_cast<uint32_t>(rtmp::wire_bytes(header, chunk_bytes_out)));
+  if (made == nullptr) return nullptr;
+  uint32_t offset = 0;
+  const auto write = [&](Bytes part) {
+    rtmp::wire_write(made->bytes, header, chunk_bytes_out, offset, part);
+    offset += static_cast<uint32_t>(part.size());
+  };
+  for (const Frame* frame : frames) {
+    const uint8_t type = frame->bytes[rtmp::wire_message_type_offset];
+    write(rtmp::aggregate_header(type, bytes_of(*frame), frame->timestamp));
+    write(first_chunk_body(*frame));
+    write(rtmp::aggregate_back_pointer(bytes_of(*frame)));
+  }
+  made->timestamp = header.timestamp;
+  made->kind = FrameKind::video;  // like it, it may be dropped
+  return made;
 }
 
 Frame* FramePool::make_stand_in(const Lease& lease, WorkerId lessor) {
@@ -107,6 +152,8 @@ Frame* FramePool::make_stand_in(const Lease& lease, WorkerId lessor) {
   frame->key = lease.key;
   frame->config = lease.config;
   frame->config_key = lease.config_key;
+  frame->side = lease.side;
+  frame->resumes = lease.resumes;
   frame->lessor = static_cast<uint16_t>(lessor);
   frame->leased = lease.frame;
   return frame;

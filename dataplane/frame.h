@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "dataplane/block_pool.h"
@@ -23,11 +24,14 @@ struct alignas(64) Frame {
   uint32_t length = 0;
   uint32_t timestamp = 0;  // ms, wrapping
   FrameKind kind = FrameKind::control;
-  bool key = false;         // video: a decoder can start here
-  bool config = false;      // a decoder cannot do without it: sequence header, metadata
-  uint16_t config_key = 0;  // with config: a newer one of the same kind and key replaces it
+  bool key = false;     // video: the stream can be joined here
+  bool config = false;  // a decoder cannot do without it: sequence header, metadata
+  SideTrack side = SideTrack::no;
+  uint16_t config_key = 0;  // with config: a newer one of the same kind and key replaces it; of a
+                            // side track: which
   uint16_t lessor = 0;      // worker that owns `leased`
   uint32_t references = 0;
+  bool resumes = false;  // with key: something is missing before it, of side tracks too
   Block* block = nullptr;
   Frame* leased = nullptr;
 };
@@ -35,6 +39,12 @@ struct alignas(64) Frame {
 /// The payload in the first chunk of a media frame's wire form: all of it, for every configuration
 /// record there is.
 [[nodiscard]] Bytes first_chunk_body(const Frame& frame);
+
+/// What such a frame adds to the payload of an aggregate message.
+[[nodiscard]] uint32_t aggregated_bytes(const Frame& frame);
+
+/// What AMF0 cannot say (rtmp::DataMessage): not for every player.
+[[nodiscard]] bool needs_amf3(const Frame& frame);
 
 /// Frames and the memory behind them. Owner: one worker.
 class FramePool {
@@ -56,6 +66,9 @@ class FramePool {
   [[nodiscard]] Frame* make_own_room(uint32_t length);
   /// The same message for a player that plays on another message stream than most.
   [[nodiscard]] Frame* make_copy_for(const Frame& frame, uint32_t message_stream_id);
+  /// One message of type 22 with these in it, for a player that wants them so. Each is within one
+  /// chunk, and all are of one message stream.
+  [[nodiscard]] Frame* make_aggregate(std::span<Frame* const> frames);
   [[nodiscard]] Frame* make_stand_in(const Lease& lease, WorkerId lessor);
 
   static void add_reference(Frame* frame) { ++frame->references; }

@@ -21,6 +21,10 @@ using WorkerId = uint32_t;
 
 enum class FrameKind : uint8_t { audio, video, data, control };
 
+/// A picture of a track that does not lead its stream (E-RTMP v2, multitrack): nobody joins or goes
+/// on there, and to a subscriber it is of use from the first keyframe of its own track on.
+enum class SideTrack : uint8_t { no, inter, key };
+
 enum class LeaseKind : uint8_t {
   frame,     // a live frame of stream_id, for every subscriber of the receiver that is live
   snapshot,  // a frame of the past, for the one joining subscriber `token`
@@ -38,6 +42,8 @@ struct Lease {
   bool key = false;
   bool config = false;
   uint16_t config_key = 0;
+  SideTrack side = SideTrack::no;
+  bool resumes = false;
   uint32_t length = 0;
   uint32_t timestamp = 0;
   Frame* frame = nullptr;

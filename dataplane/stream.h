@@ -1,12 +1,12 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "dataplane/frame.h"
-#include "penstock/base/bounded_vector.h"
 #include "penstock/media/measure.h"
 #include "penstock/media/tag.h"
 #include "penstock/rtmp/session.h"
@@ -23,6 +23,11 @@ enum class SubscriptionState : uint8_t {
   live,
 };
 
+// Numbers of tracks that side frames have: those of E-RTMP, and one for messages that carry
+// several.
+constexpr uint16_t side_track_many = 256;
+constexpr size_t side_tracks_max = 257;
+
 /// A player's play of one stream. Owned by its connection; listed by the stream.
 struct Subscription {
   Connection* connection = nullptr;
@@ -36,6 +41,12 @@ struct Subscription {
   bool audio_wanted = true;
   bool video_wanted = true;
   uint64_t frames_skipped = 0;
+  std::bitset<side_tracks_max> side_tracks;  // that have had a keyframe, and miss nothing since
+
+  void lose_pictures() {
+    video_started = false;
+    side_tracks.reset();
+  }
 };
 
 /// A message of the publisher that is not yet complete.
@@ -60,8 +71,12 @@ struct StreamConfig {
   Frame* frame = nullptr;
 };
 
-// Video header, audio header, colour metadata, channels: 4 per track, and OBS sends up to 6 tracks.
-constexpr size_t stream_configs_max = 24;
+// Video header, colour metadata, audio header, channels: 4 for each of 64 tracks, as many as a
+// message may have (media::tracks_max). OBS sends up to 6 tracks.
+constexpr size_t stream_configs_max = 256;
+
+// Of all of them together. Headers are 60 B to 4 KiB: 64 of the largest.
+constexpr uint64_t stream_config_bytes_max = 256 * 1024;
 
 // A send costs 2 to 4 us, its bytes 0.1 us per KiB: above this mean it is the bytes that cost, and
 // letting sound wait for pictures saves too little.
@@ -89,9 +104,14 @@ struct Stream {
   uint64_t gapped = 0;  // bit per route that lost a frame and gets no more until the next keyframe
   FrameLog log;
   std::array<Assembly, partial_messages_max> assemblies;
-  BoundedVector<StreamConfig, stream_configs_max> configs;
+  std::vector<StreamConfig> configs;  // at most stream_configs_max
+  uint64_t config_bytes = 0;
   Frame* metadata = nullptr;
+  uint16_t lead_track = no_track;  // at its keyframes the stream can be joined
   std::vector<Frame*> gop;
+  size_t gop_moment = 0;             // first frame of gop of the newest keyframes' timestamp
+  uint32_t gop_moment_at = 0;        // that timestamp
+  bool gop_moment_led = false;       // the leading track's keyframe is among them
   const Block* gop_block = nullptr;  // of the last frame in gop
   uint64_t gop_bytes = 0;            // memory pinned, not bytes used
   bool gop_complete = false;         // gop starts at a keyframe and misses nothing since
@@ -111,6 +131,8 @@ struct Stream {
   uint64_t frames_dropped = 0;
   uint64_t bytes_sent = 0;
   uint64_t frames_skipped = 0;
+
+  static constexpr uint16_t no_track = 0xFFFF;
 
   [[nodiscard]] bool owned_here() const { return publisher != nullptr; }
   /// Video without a keyframe is noise: while video flows, a new subscriber starts at one; a stream

@@ -124,8 +124,8 @@ void Worker::apply_wanted() {
     return;
   }
   const bool first = wanted_sequence_ == UINT32_MAX;
-  const bool drain_differs = state.draining != wanted_.draining ||
-                             state.drain_to.view() != wanted_.drain_to.view();
+  const bool drain_differs =
+      state.draining != wanted_.draining || state.drain_to.view() != wanted_.drain_to.view();
   wanted_sequence_ = sequence;
   wanted_ = state;
   session_settings_.login = state.admission == control::AdmissionMode::login;

@@ -20,8 +20,8 @@ constexpr uint8_t video_chunk_stream = 7;
 // Sequence headers are below 1 KiB, colour metadata below 4 KiB; FLAC with pictures may reach this.
 constexpr uint32_t config_bytes_max = 64 * 1024;
 
-// Sequence headers of H.264 are about 60 bytes, metadata 400. Of these a stream has at most 25
-// (stream_configs_max and metadata), so that memory beside the pool is at most 25 KiB per stream.
+// Sequence headers of H.264 are about 60 bytes, metadata 400. Of these a stream has two or three,
+// and six tracks 13; memory beside the pool is at most stream_config_bytes_max per stream.
 constexpr uint32_t small_config_bytes_max = 1024;
 
 // Metadata is its own kind of frame, so it needs no slot of its own.
@@ -51,6 +51,20 @@ rtmp::WireHeader wire_header(const Assembly& assembly) {
   return wire_header(assembly.kind, assembly.timestamp, assembly.message_bytes);
 }
 
+uint16_t side_track_of(const media::TagInfo& info) {
+  return info.many ? side_track_many : info.track;
+}
+
+/// Whether this is of the track whose keyframes a stream is joined at: track 0, which is the
+/// default one by convention, or where a publisher sends none, the first that comes.
+bool leads(Stream& stream, const media::TagInfo& info) {
+  const uint16_t track = side_track_of(info);
+  if (track == 0 || stream.lead_track == Stream::no_track) stream.lead_track = track;
+  const bool leading = stream.lead_track == track;
+  if (leading && info.sequence_end) stream.lead_track = Stream::no_track;
+  return leading;
+}
+
 /// Small chunks come by the dozen: once it is known what a message is, and what becomes of it, what
 /// follows its first piece in the input goes straight to its place.
 void take_rest(rtmp::Session& session, uint8_t slot, Assembly& assembly) {
@@ -66,6 +80,15 @@ void take_rest(rtmp::Session& session, uint8_t slot, Assembly& assembly) {
   const size_t room = std::min<size_t>(FrameLog::room(frame) - at, chunk_bytes_out - into_chunk);
   const size_t taken = session.take_rest(slot, {frame.bytes + at, room});
   assembly.received_bytes += static_cast<uint32_t>(taken);
+}
+
+/// What counts is the memory that is pinned: a block is counted once, with the first frame in it. A
+/// large picture lies alone in its block, between two frames of the same log block.
+void count_gop_block(Stream& stream, const Frame& frame) {
+  const bool alone = frame.length > FrameLog::frame_bytes_at_once;
+  if (!alone && stream.gop_block == frame.block) return;
+  if (!alone) stream.gop_block = frame.block;
+  stream.gop_bytes += block_bytes_min << frame.block->order;
 }
 
 }  // namespace
@@ -128,6 +151,15 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
                                                           : media::inspect_audio(prefix);
   // A header of this size is no header: relayed like any message, but not kept for late joiners.
   if (assembly.message_bytes > config_bytes_max) assembly.info.config = false;
+  // Of several tracks one leads. It is what players show that know of one alone.
+  bool side = false;
+  if (assembly.kind == rtmp::MediaKind::video && assembly.info.known) {
+    if (assembly.info.multitrack) [[unlikely]] {
+      side = !leads(stream, assembly.info);
+    } else {
+      stream.lead_track = 0;
+    }
+  }
   if (!wanted(stream, assembly.info)) return false;
   const rtmp::WireHeader header = wire_header(assembly);
   assembly.frame =
@@ -142,9 +174,14 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   assembly.frame->timestamp = assembly.timestamp;
   assembly.frame->kind =
       assembly.kind == rtmp::MediaKind::video ? FrameKind::video : FrameKind::audio;
+  assembly.frame->config = assembly.info.config;
+  if (side && !assembly.info.config) {
+    assembly.frame->side = assembly.info.key ? SideTrack::key : SideTrack::inter;
+    assembly.frame->config_key = side_track_of(assembly.info);
+    return true;
+  }
   // A sequence header is marked as a keyframe by encoders; a player cannot start at one.
   assembly.frame->key = assembly.info.key && !assembly.info.config && !assembly.info.sequence_end;
-  assembly.frame->config = assembly.info.config;
   assembly.frame->config_key =
       static_cast<uint16_t>(assembly.info.config_slot << 8 | assembly.info.track);
   return true;
@@ -251,13 +288,15 @@ void Worker::complete(Stream& stream, Assembly& assembly) {
   if (!info.config && assembly.message_bytes > 0) {
     if (video) {
       stream.last_video_at = now_;
-      stream.measure.video(assembly.timestamp, assembly.message_bytes, info.key, now_);
+      const bool key = info.key && (!info.multitrack || stream.lead_track == side_track_of(info));
+      stream.measure.video(assembly.timestamp, assembly.message_bytes, key, now_);
     } else {
       stream.measure.audio(assembly.timestamp, assembly.message_bytes, now_);
     }
   }
   if (info.known && info.codec != media::Codec::none) {
-    (video ? stream.video_codec : stream.audio_codec) = info.codec;
+    media::Codec& codec = video ? stream.video_codec : stream.audio_codec;
+    if (info.track == 0 || codec == media::Codec::none) codec = info.codec;
   }
   if (stream.publisher->traced) {
     log(LogEvent::traced, stream.publisher, stream.name, video ? "video" : "audio",
@@ -281,7 +320,10 @@ void Worker::abandon(Assembly& assembly) {
 }
 
 void Worker::publish_frame(Stream& stream, Frame* frame, const media::TagInfo& info) {
-  if (frame->key) stream.lost_frame = false;
+  if (frame->key) {
+    frame->resumes = stream.lost_frame;
+    stream.lost_frame = false;
+  }
   if (info.config) keep_config(stream, frame, info);
   // A decoder shows garbage from a frame whose predecessor is missing: better nothing until the
   // next keyframe.
@@ -318,35 +360,59 @@ void Worker::keep_config(Stream& stream, Frame* frame, const media::TagInfo& inf
     // Frames of the old configuration do not decode with the new one, which a joiner would get
     // first.
     if (!same) drop_gop(stream);
+    stream.config_bytes -= config.frame->length;
     frames_.release(config.frame);
-    config.frame = kept(frame);
-    // In the order in which they came: headers of several tracks in one message may follow, and
-    // correct, one of a single track.
-    std::rotate(&config, &config + 1, stream.configs.end());
+    // The newest is the last, in the order in which they came: headers of several tracks in one
+    // message may follow, and correct, one of a single track.
+    stream.configs.erase(stream.configs.begin() + (&config - stream.configs.data()));
+    break;
+  }
+  // A late joiner then lacks the header of a track too many.
+  if (stream.configs.size() == stream_configs_max ||
+      stream.config_bytes + frame->length > stream_config_bytes_max) {
     return;
   }
-  if (stream.configs.full()) return;
   stream.configs.push_back({frame->kind, info.config_slot, info.track, kept(frame)});
+  stream.config_bytes += frame->length;
 }
 
 void Worker::keep_in_gop(Stream& stream, Frame* frame) {
   const uint64_t limit = tunable(Tunable::gop_bytes);
   if (limit == 0 || frame->config) return;
-  if (frame->key) {
-    drop_gop(stream);
-    stream.gop_complete = true;
+  if (frame->key || frame->side == SideTrack::key) {
+    begin_gop(stream, *frame);
+  } else if (!stream.gop_complete) {
+    return;
   }
-  if (!stream.gop_complete) return;
-  // What counts is the memory that is pinned: a block is counted once, with the first frame in it.
-  // A large picture lies alone in its block, between two frames of the same log block.
-  const bool alone = frame->length > FrameLog::frame_bytes_at_once;
-  if (alone || stream.gop_block != frame->block) {
-    if (!alone) stream.gop_block = frame->block;
-    stream.gop_bytes += block_bytes_min << frame->block->order;
-  }
+  count_gop_block(stream, *frame);
   FramePool::add_reference(frame);
   stream.gop.push_back(frame);
   if (stream.gop_bytes > limit) drop_gop(stream);
+}
+
+/// The tracks of one moment come one by one and have one timestamp: the cache begins with the first
+/// keyframe of it, whichever of them leads.
+void Worker::begin_gop(Stream& stream, const Frame& key) {
+  if (stream.gop_moment_at != key.timestamp || stream.gop_moment_led) {
+    if (!stream.gop_complete) drop_gop(stream);
+    stream.gop_moment_at = key.timestamp;
+    stream.gop_moment_led = false;
+    stream.gop_moment = stream.gop.size();
+  }
+  if (!key.key) return;
+  if (stream.gop_moment == stream.gop.size()) {
+    drop_gop(stream);
+  } else {
+    const auto moment = stream.gop.begin() + static_cast<ptrdiff_t>(stream.gop_moment);
+    for (auto old = stream.gop.begin(); old != moment; ++old) frames_.release(*old);
+    stream.gop.erase(stream.gop.begin(), moment);
+    stream.gop_moment = 0;
+    stream.gop_block = nullptr;
+    stream.gop_bytes = 0;
+    for (const Frame* frame : stream.gop) count_gop_block(stream, *frame);
+  }
+  stream.gop_moment_led = true;
+  stream.gop_complete = true;
 }
 
 void Worker::drop_gop(Stream& stream) {
@@ -358,6 +424,7 @@ void Worker::drop_gop(Stream& stream) {
     frames_.release(stream.gop[i]);
   }
   stream.gop.clear();
+  stream.gop_moment = 0;
   stream.gop_block = nullptr;
   stream.gop_bytes = 0;
   stream.gop_complete = false;

@@ -278,6 +278,8 @@ Lease lease_of(LeaseKind kind, Frame* frame, uint64_t stream_id, uint64_t token)
           .key = frame->key,
           .config = frame->config,
           .config_key = frame->config_key,
+          .side = frame->side,
+          .resumes = frame->resumes,
           .length = frame->length,
           .timestamp = frame->timestamp,
           .frame = frame,
@@ -300,7 +302,9 @@ void Worker::lease_live(Stream& stream, Frame* frame) {
           frame->key || (frame->kind == FrameKind::audio && !stream.has_live_video(now_));
       room = resumes && lease_headers(stream, to);
     }
-    if (room && lease(to, lease_of(LeaseKind::frame, frame, stream.stream_id, 0))) {
+    Lease live = lease_of(LeaseKind::frame, frame, stream.stream_id, 0);
+    live.resumes = live.resumes || (stream.gapped & bit) != 0;
+    if (room && lease(to, live)) {
       stream.gapped &= ~bit;
       continue;
     }
@@ -414,6 +418,7 @@ void Worker::take_lease(WorkerId from, const Lease& lease) {
     if (lease.config) stream->last_video_at = now_;
     const bool whole = lease.key && !subscription.past_lost;
     subscription.state = whole ? SubscriptionState::live : SubscriptionState::wanting_keyframe;
+    if (!whole) subscription.lose_pictures();
     subscription.video_started = whole;
     return;
   }
@@ -433,7 +438,9 @@ void Worker::take_lease(WorkerId from, const Lease& lease) {
   if (lease.kind == LeaseKind::snapshot) {
     const auto joining = joining_.find(lease.token);
     if (joining != joining_.end() && (frame->config || !joining->second->past_lost)) {
-      queue(*joining->second, frame);
+      Subscription& joiner = *joining->second;
+      if (frame->side == SideTrack::key) joiner.side_tracks.set(frame->config_key);
+      if (!needs_amf3(*frame) || joiner.connection->amf3) queue(joiner, frame);
     }
   } else {
     deliver_live(*stream, frame);
@@ -463,7 +470,7 @@ void Worker::replica_started(Stream& stream, WorkerId owner, const Lease& note) 
     settle(*subscription->connection);
     if (note.key) {
       subscription->state = SubscriptionState::wanting_keyframe;
-      subscription->video_started = false;
+      subscription->lose_pictures();
     } else {
       ask_to_join(*subscription);
     }
@@ -474,6 +481,7 @@ void Worker::replica_started(Stream& stream, WorkerId owner, const Lease& note) 
 void Worker::ask_to_join(Subscription& subscription) {
   subscription.state = SubscriptionState::joining;
   subscription.past_lost = false;
+  subscription.side_tracks.reset();
   joining_[subscription.token] = &subscription;
   Mail join;
   join.kind = MailKind::join;

@@ -43,6 +43,7 @@ void Worker::on(Connection& connection, const rtmp::HandshakeDone& event) {
 void Worker::on(Connection& connection, const rtmp::Connected& event) {
   connection.app = event.app;
   connection.software = event.flash_ver;
+  connection.amf3 = event.amf3;
   if (connection.traced) log(LogEvent::traced, &connection, {}, "connect");
 }
 
@@ -68,6 +69,7 @@ void Worker::on(Connection& connection, const rtmp::PlayAsked& event) {
     return;
   }
   if (Subscription* old = find_subscription(connection, event.message_stream_id)) unsubscribe(*old);
+  if (event.aggregates) connection.egress.use_aggregates();
   ask(connection, std::move(made), event.query);
 }
 
@@ -216,7 +218,7 @@ void Worker::on(Connection& connection, const rtmp::ReceiveChanged& event) {
     found->audio_wanted = event.wanted;
     return;
   }
-  found->video_started = found->video_started && found->video_wanted && event.wanted;
+  if (!found->video_wanted || !event.wanted) found->lose_pictures();
   found->video_wanted = event.wanted;
 }
 

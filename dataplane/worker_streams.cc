@@ -5,6 +5,13 @@
 
 // Streams of this worker and their subscribers.
 namespace penstock::dataplane {
+namespace {
+
+bool reads(const Subscription& subscription, const Frame& frame) {
+  return subscription.connection->amf3 || !needs_amf3(frame);
+}
+
+}  // namespace
 
 using control::Counter;
 using control::Tunable;
@@ -74,7 +81,7 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t cl
   connection.session.answer_publish(asked.message_stream_id, allowed, now_);
   for (Subscription* subscription : stream->subscribers) {
     subscription->state = SubscriptionState::wanting_keyframe;
-    subscription->video_started = false;
+    subscription->lose_pictures();
     subscription->connection->session.publisher_came(subscription->message_stream_id);
     settle(*subscription->connection);
   }
@@ -129,6 +136,8 @@ void Worker::clear_media(Stream& stream) {
   drop_gop(stream);
   for (const StreamConfig& config : stream.configs) frames_.release(config.frame);
   stream.configs.clear();
+  stream.config_bytes = 0;
+  stream.lead_track = Stream::no_track;
   if (stream.metadata != nullptr) frames_.release(stream.metadata);
   stream.metadata = nullptr;
   stream.log.clear(frames_);
@@ -205,8 +214,10 @@ void Worker::unsubscribe(Subscription& subscription) {
 /// Headers, and what there is since the last keyframe, in the order in which it came.
 void Worker::send_past(Stream& stream, Subscription& subscription) {
   subscription.state = SubscriptionState::wanting_keyframe;
-  subscription.video_started = false;
-  if (stream.metadata != nullptr) queue(subscription, stream.metadata);
+  subscription.lose_pictures();
+  if (stream.metadata != nullptr && reads(subscription, *stream.metadata)) {
+    queue(subscription, stream.metadata);
+  }
   for (const StreamConfig& config : stream.configs) queue(subscription, config.frame);
   if (!stream.gop_complete) return;
   for (Frame* frame : stream.gop) deliver(subscription, frame);
@@ -227,7 +238,13 @@ void Worker::deliver_live(Stream& stream, Frame* frame) {
       held_.push_back({stream.held_until, stream.stream_id});
     }
   }
-  for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  if (frame->kind != FrameKind::data) [[likely]] {
+    for (Subscription* subscription : stream.subscribers) deliver(*subscription, frame);
+  } else {
+    for (Subscription* subscription : stream.subscribers) {
+      if (reads(*subscription, *frame)) deliver(*subscription, frame);
+    }
+  }
   holding_ = false;
 }
 
@@ -261,6 +278,8 @@ void Worker::deliver(Subscription& subscription, Frame* frame) {
   const bool switched_off = subscription.paused || (video && !subscription.video_wanted) ||
                             (frame->kind == FrameKind::audio && !subscription.audio_wanted);
   if (switched_off) return;
+  if (frame->side != SideTrack::no) [[unlikely]]
+    return deliver_side(subscription, frame);
   bool starts = subscription.state == SubscriptionState::live;
   if (video) {
     starts = frame->key || (starts && subscription.video_started);
@@ -275,7 +294,17 @@ void Worker::deliver(Subscription& subscription, Frame* frame) {
   }
   subscription.state = SubscriptionState::live;
   if (video) subscription.video_started = true;
+  if (frame->resumes) subscription.side_tracks.reset();
   queue(subscription, frame);
+}
+
+/// Each track has its own decoder, which starts at its own keyframe. One may come before the
+/// leading track's, as the tracks of one moment come one by one.
+void Worker::deliver_side(Subscription& subscription, Frame* frame) {
+  if (frame->side == SideTrack::key) subscription.side_tracks.set(frame->config_key);
+  if (subscription.side_tracks.test(frame->config_key)) return queue(subscription, frame);
+  ++subscription.frames_skipped;
+  count(Counter::frames_skipped);
 }
 
 /// Whether a subscriber may lag by this frame too. One larger than the bound passes when nothing
@@ -330,7 +359,7 @@ bool Worker::push(Subscription& subscription, Frame* frame) {
 
 /// Something is missing from here on: nothing but headers until the next keyframe.
 void Worker::want_keyframe(Subscription& subscription) {
-  subscription.video_started = false;
+  subscription.lose_pictures();
   subscription.past_lost = true;
   if (subscription.state == SubscriptionState::live) {
     subscription.state = SubscriptionState::wanting_keyframe;
@@ -344,6 +373,7 @@ uint32_t Worker::skip_to_keyframe(Connection& connection) {
   bool was_live = false;
   for (auto& subscription : connection.subscriptions) {
     const bool joining = subscription->state == SubscriptionState::joining;
+    subscription->side_tracks.reset();
     if (!joining && subscription->state != SubscriptionState::live) continue;
     was_live = was_live || !joining;
     want_keyframe(*subscription);

@@ -46,7 +46,8 @@ namespace penstock::control {
   X(reports_dropped, false, "reports to the control plane dropped because its ring was full") \
   X(commands_applied, false, "commands of the control plane applied")                         \
   X(commands_refused, false, "commands of the control plane refused as malformed or stale")   \
-  X(log_records_dropped, false, "log records dropped because the ring was full")
+  X(log_records_dropped, false, "log records dropped because the ring was full")              \
+  X(reconnects_asked, false, "peers asked to reconnect elsewhere because of a drain")
 
 enum class Counter : uint8_t {
 #define PENSTOCK_COUNTER_NAME(name, gauge, help) name,

@@ -6,6 +6,10 @@
 #include <memory>
 #include <vector>
 
+#include "penstock/rtmp/aggregate.h"
+#include "penstock/rtmp/chunk_reader.h"
+#include "penstock/rtmp/message.h"
+
 namespace penstock::dataplane {
 namespace {
 
@@ -46,14 +50,16 @@ class EgressTest : public testing::Test {
     EXPECT_EQ(pool_.frames_in_use(), 0u);
   }
 
-  void push(FrameKind kind, uint32_t bytes, bool config = false) {
+  void push(FrameKind kind, uint32_t bytes, bool config = false, uint16_t config_key = 0) {
     const rtmp::WireHeader header{.chunk_stream_id = 6, .message_type = 8, .message_bytes = bytes};
     Frame* frame = log_.begin(pool_, header, 65536);
     ASSERT_NE(frame, nullptr);
+    ASSERT_TRUE(FrameLog::grow(pool_, frame, frame->length));
     const std::vector<uint8_t> payload(bytes, next_++);
     rtmp::wire_write(frame->bytes, header, 65536, 0, payload);
     frame->kind = kind;
     frame->config = config;
+    frame->config_key = config_key;
     egress_.push(frame);
     pool_.release(frame);
   }
@@ -213,6 +219,92 @@ TEST_F(egress, a_send_of_small_frames_is_bounded_by_their_number) {
   const uint64_t queued = egress_.queued_bytes();
   EXPECT_EQ(flush(), 1u);
   EXPECT_EQ(egress_.waiting_bytes(), queued / (Egress::send_frames_max + 10) * 10);
+}
+
+/// What the engine was given to send: type, and for an aggregate the types and sizes in it.
+std::vector<std::string> messages_of(const std::vector<uint8_t>& sent) {
+  std::vector<std::string> found;
+  rtmp::ChunkReader reader;
+  reader.set_limits(1 << 20, 1 << 22);
+  EXPECT_TRUE(reader.set_chunk_size(chunk_bytes_out));
+  reader.feed(sent);
+  for (auto piece = reader.next(); piece && *piece; piece = reader.next()) {
+    const rtmp::Piece& whole = **piece;
+    if (!whole.whole()) {
+      if (whole.completes()) found.push_back("large");
+      continue;
+    }
+    std::string text = std::to_string(whole.message_type);
+    if (whole.message_type == rtmp::message_type::aggregate) {
+      rtmp::AggregateReader parts(whole.message_bytes, whole.timestamp);
+      parts.feed(whole.bytes);
+      for (auto part = parts.next(); part && *part; part = parts.next()) {
+        EXPECT_TRUE((*part)->bytes.empty() || (*part)->bytes.size() == (*part)->message_bytes);
+        text += " " + std::to_string((*part)->message_type) + ":" +
+                std::to_string((*part)->message_bytes);
+      }
+    }
+    found.push_back(text);
+  }
+  return found;
+}
+
+TEST_F(egress, media_that_waits_together_is_one_aggregate_for_who_asked) {
+  egress_.use_aggregates();
+  push(FrameKind::video, 5, true);  // a header may outlive what is around it
+  push(FrameKind::video, 300);
+  push(FrameKind::audio, 20);
+  push(FrameKind::audio, 1);
+  push(FrameKind::control, 9);
+  push(FrameKind::audio, 30);
+  push(FrameKind::control, 9);
+  const uint64_t control = egress_.control_bytes();
+  egress_.aggregate(pool_);
+  EXPECT_EQ(egress_.control_bytes(), control);
+  flush();
+  EXPECT_EQ(messages_of(engine_.sent),
+            (std::vector<std::string>{"8", "22 8:300 8:20 8:1", "8", "8", "8"}));
+  EXPECT_EQ(egress_.queued_bytes(), engine_.sent.size());
+  egress_.sent(pool_, static_cast<uint32_t>(engine_.sent.size()), Instant{2});
+  EXPECT_TRUE(egress_.idle());
+  EXPECT_EQ(egress_.queued_bytes(), 0u);
+  EXPECT_EQ(egress_.droppable_bytes(), 0u);
+}
+
+TEST_F(egress, aggregate_is_within_a_chunk_and_is_not_nested) {
+  egress_.use_aggregates();
+  push(FrameKind::video, 70'000);
+  push(FrameKind::video, 65'536 - 15);
+  for (int i = 0; i < 3; ++i) push(FrameKind::audio, 30'000);
+  egress_.aggregate(pool_);
+  egress_.aggregate(pool_);
+  flush();
+  EXPECT_EQ(messages_of(engine_.sent),
+            (std::vector<std::string>{"large", "8", "22 8:30000 8:30000", "8"}));
+}
+
+TEST_F(egress, aggregate_that_waits_is_dropped_like_media) {
+  egress_.use_aggregates();
+  push(FrameKind::audio, 40);
+  egress_.aggregate(pool_);
+  flush();
+  push(FrameKind::audio, 40);
+  push(FrameKind::audio, 50);
+  egress_.aggregate(pool_);  // something is on its way: nothing changes
+  egress_.sent(pool_, static_cast<uint32_t>(engine_.sent.size()), Instant{2});
+  egress_.aggregate(pool_);
+  EXPECT_EQ(egress_.droppable_bytes(), egress_.queued_bytes());
+  EXPECT_EQ(egress_.drop_media(pool_), 1u);
+  EXPECT_EQ(egress_.queued_bytes(), 0u);
+}
+
+TEST_F(egress, headers_of_many_tracks_outlast_a_skip) {
+  constexpr uint16_t tracks = 256;
+  for (uint16_t i = 0; i < 2 * tracks; ++i) {
+    push(FrameKind::video, 20, true, i % tracks);
+    push(FrameKind::video, 100);
+  }
+  EXPECT_EQ(egress_.drop_media(pool_), 3 * tracks) << "of each the newest stays";
 }
 
 }  // namespace
