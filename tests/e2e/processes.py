@@ -96,9 +96,14 @@ class CliResult:
 
 
 class Penstock:
-    def __init__(self, folder, publish="open", keys=(), limits=None, more="", workers=None):
+    def __init__(self, folder, publish="open", keys=(), limits=None, more="", workers=None, variants=(), listen="",
+                 certificates=(), rtmpe=None):
+        """`variants` of rtmps, rtmpt and rtmpts get a listener each; `listen` is more of that section, `certificates` are
+        (file, key file, names)."""
         self.folder = pathlib.Path(folder)
         self.rtmp_port, self.http_port = free_port(), free_port()
+        self.variant_ports = {variant: free_port() for variant in variants}
+        self.listen, self.certificates, self.rtmpe = listen, list(certificates), rtmpe
         self.workers = WORKERS if workers is None else workers
         self.config_path = self.folder / "penstock.toml"
         self.socket_path = self.folder / "control.sock"
@@ -111,7 +116,18 @@ class Penstock:
         self.expected_codes = {}
         self.write_config()
 
+    def write_transports(self):
+        """The lines of [listen] for variants, and the sections [tls] and [rtmpe]."""
+        lines = [f'{variant} = ["127.0.0.1:{port}"]' for variant, port in self.variant_ports.items()]
+        listed = ", ".join(f'{{cert = "{cert}", key = "{key}", names = {json.dumps(list(names))}}}'
+                           for cert, key, names in self.certificates)
+        sections = f"[tls]\ncertificates = [{listed}]\n" if listed else ""
+        if self.rtmpe is not None:
+            sections += f"\n[rtmpe]\nenabled = {json.dumps(self.rtmpe)}\n"
+        return "\n".join([*lines, self.listen]), sections
+
     def write_config(self):
+        listen, sections = self.write_transports()
         limits = "\n".join(f"{key} = {value}" for key, value in self.limits.items())
         self.config_path.write_text(f"""\
 [dataplane]
@@ -121,6 +137,7 @@ state_dir = "{self.folder}/state"
 
 [listen]
 rtmp = ["127.0.0.1:{self.rtmp_port}", "[::1]:{self.rtmp_port}"]
+{listen}
 
 [admission]
 publish = "{self.publish}"
@@ -133,6 +150,7 @@ keys = {json.dumps(self.keys)}
 http = "127.0.0.1:{self.http_port}"
 socket = "{self.socket_path}"
 
+{sections}
 {self.more}
 """)
 
@@ -252,6 +270,12 @@ socket = "{self.socket_path}"
 
     def url(self, name, host="127.0.0.1"):
         return f"rtmp://{host}:{self.rtmp_port}/{name}"
+
+    def variant_url(self, variant, name, shared=False, host="127.0.0.1"):
+        """At the variant's own listener, or at the one of rtmp, which rtmpe and rtmpte have no other than."""
+        own = {"rtmpte": "rtmpt"}.get(variant, variant)
+        port = self.rtmp_port if shared else self.variant_ports.get(own, self.rtmp_port)
+        return f"{variant}://{host}:{port}/{name}"
 
     def cli(self, *arguments, seconds=10.0, environment=None):
         """penstockctl as an operator would start it, with the socket in the environment."""
