@@ -151,10 +151,11 @@ def usable_servers(options):
 
 
 def takes_part(server, scenario, peers):
-    """A scenario for RTMP servers by name is for peers too, unless it is Penstock's alone."""
+    """A scenario for RTMP servers by name is for peers too, unless it is Penstock's alone, or not plain RTMP: how they are to be
+    told of another listener and its certificate is not known."""
     if not scenario.servers or server.name in scenario.servers:
         return True
-    return server in peers and len(scenario.servers) > 1
+    return server in peers and len(scenario.servers) > 1 and scenario.variant == "rtmp"
 
 
 def plan(options, usable):

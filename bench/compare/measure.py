@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -15,6 +16,12 @@ LOAD_PATIENCE_S = 60.0
 LAG_P99_MS_MAX = 50.0
 # A server that shares its core finds its caches cold. Softirqs of the generator's traffic are a few per cent.
 STRANGERS_MAX = 0.10
+
+
+# What TLS and RTMPE take at a time in the scenarios that have a cipher: a message of 1 Mbit/s in 73 a second.
+CIPHER_BYTES = 1712
+# In libcrypto's provider of what nobody should use any more.
+LEGACY = ("-provider", "legacy", "-provider", "default")
 
 
 class RunFailed(Exception):
@@ -75,6 +82,29 @@ def cpu_by_process(server):
     return {name: cpu_ns(pid) for name, pid in server.pids().items()}
 
 
+def cipher_command(cipher, core):
+    """A second of the cipher alone on the server's core: deciphering, with the tag where it has one, as for what publishers send."""
+    how = ("-aead", "-decrypt") if cipher.endswith("-gcm") else LEGACY if cipher == "rc4" else ()
+    return ["taskset", "-c", str(core), "openssl", "speed", "-mr", "-seconds", "1", "-bytes", str(CIPHER_BYTES), *how, "-evp", cipher]
+
+
+def cipher_cost(cipher, core):
+    """CPU-seconds per GB, or None where the installed openssl does not do it."""
+    try:
+        done = subprocess.run(cipher_command(cipher, core), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, timeout=30, check=False, **child.settings(signal.SIGKILL))
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return cost_of_speed(done.stdout)
+
+
+def cost_of_speed(text):
+    """Of what `openssl speed -mr` writes: "+F:25:AES-128-GCM:2156863200.00", bytes per second of user time."""
+    found = re.search(r"^\+F:\d+:[^:]+:(\d+(?:\.\d+)?)$", text, re.M)
+    speed = float(found.group(1)) if found else 0.0
+    return 1e9 / speed if speed > 0 else None
+
+
 def load_command(setup, server, load, seconds):
     command = [str(setup.load_program), *load.arguments(seconds), "--server", f"127.0.0.1:{server.port}",
                "--core", str(setup.generator_core), "--json"]
@@ -128,11 +158,14 @@ def measure(setup, server, scenario):
         reports.append(report)
     total = sum(shares.values())
     notes = notes_on(scenario, reports, strangers)
+    cipher = cipher_cost(scenario.cipher, setup.server_core) if scenario.cipher and server.name == "penstock" else None
+    if cipher is not None:
+        notes.append(f"{scenario.cipher} alone: {cipher:.2f} CPU-s per GB")
     if scenario.settle_s:
         notes.append(f"{rests[-1]:.2%} of a core with nobody connected")
     return {"value": value_of(scenario.metric, scenario.loads, reports, rests[-1]),
             "shares": {name: used / total if total else 0.0 for name, used in shares.items()},
-            "notes": notes, "commands": commands, "said": said, "reports": reports}
+            "cipher_cpu_s_per_gb": cipher, "notes": notes, "commands": commands, "said": said, "reports": reports}
 
 
 def cpu_at_rest(server, seconds):

@@ -30,7 +30,8 @@ UNITS = {
 @dataclasses.dataclass(frozen=True)
 class Bar:
     """`against` is a server's name (a ratio to its value), "value" (the value itself), "scenario:NAME" (a ratio to Penstock's
-    own value there) or "capacity:NAME" (how much more two workers carry than one: twice NAME's cost by this one)."""
+    own value there), "capacity:NAME" (how much more two workers carry than one: twice NAME's cost by this one), "predicted:NAME"
+    (a ratio to Penstock's own value there and the cipher's own cost together) or "more:NAME" (the difference to it)."""
     against: str
     limit: float | None  # None: there is an aim alone
     aim: float | None = None
@@ -44,6 +45,7 @@ class Bar:
 class Load:
     """One run of penstock-load. What is 0 or empty is left to its default."""
     mode: str
+    variant: str = "rtmp"
     publishers: int = 0
     players: int = 0
     streams: int = 0
@@ -62,6 +64,8 @@ class Load:
     def arguments(self, seconds):
         # A generator that sleeps is woken by the server: a third of the server's CPU in fan-out, which no network card charges.
         found = [self.mode, "--spin"]
+        if self.variant != "rtmp":
+            found += ["--variant", self.variant]
         for option, value in (("publishers", self.publishers), ("players", self.players), ("streams", self.streams),
                               ("bitrate", self.bitrate), ("count", self.count), ("concurrency", self.concurrency)):
             if value:
@@ -107,6 +111,11 @@ class Scenario:
     workers: int = 1
     liveness_off: bool = False
     settle_s: float = 0.0  # look at the servers this long before the load comes
+    cipher: str = ""  # by openssl's name: its own cost is measured beside Penstock
+
+    @property
+    def variant(self):
+        return self.loads[0].variant
 
     def penstock_settings(self):
         return {"gather_ms": self.gather_ms, "gop_bytes": self.gop_bytes, "wait_us_max": WAIT_US_MAX, "keys": self.keys,
@@ -144,6 +153,11 @@ def bits(text):
 def slow_publishers(count):
     """The same rate per connection at any number of them: 5 messages a second, four of them video."""
     return Load("publish", publishers=count, bitrate="20k", video_fps=4, audio_fps=1, ramp_s=max(2.0, count / 2500))
+
+
+def carried(variant):
+    """500 publishers whose RTMP the variant carries. Handshakes are rationed: six seconds let all of them in."""
+    return (Load("publish", variant=variant, publishers=500, bitrate="1M", ramp_s=6.0),)
 
 
 RTMP_SERVERS = ("penstock", "nginx-rtmp")
@@ -206,6 +220,17 @@ ALL = (
              bars=(Bar("scenario:scale_100", 1.1),)),
     Scenario("scale_10000", "10,000 publishers, 5 messages/s each", "cpu_per_message", (slow_publishers(10000),), gather_ms=0,
              bars=(Bar("scenario:scale_1000", 1.1),)),
+    # What carries RTMP, and what it adds. A message is a record, or a request, and 1712 bytes on the mean.
+    Scenario("plain_500", "500 publishers x 1 Mbit/s as if watched, plain RTMP: for the sums", "cpu_per_gb_in", carried("rtmp"),
+             servers=RTMP_SERVERS, gather_ms=0),
+    Scenario("rtmps_500", "the same over TLS; nginx: `stream` ends TLS in front of nginx-rtmp", "cpu_per_gb_in", carried("rtmps"),
+             servers=RTMP_SERVERS, gather_ms=0, cipher="aes-128-gcm", bars=(Bar(NGINX, 0.5), Bar("predicted:plain_500", 1.25))),
+    Scenario("rtmpe_500", "the same over RTMPE", "cpu_per_gb_in", carried("rtmpe"), servers=("penstock",), gather_ms=0,
+             cipher="rc4", bars=(Bar("predicted:plain_500", 1.25),)),
+    Scenario("plain_500_message", "500 publishers x 1 Mbit/s, plain RTMP: by message", "cpu_per_message", carried("rtmp"),
+             servers=("penstock",), gather_ms=0),
+    Scenario("rtmpt_500", "the same over RTMPT, a request for each message", "cpu_per_message", carried("rtmpt"),
+             servers=("penstock",), gather_ms=0, bars=(Bar("more:plain_500_message", None),)),
     Scenario("workers_1", "200 publishers, 400 players x 1 Mbit/s, one worker", "cpu_per_gb_both",
              (Load("mixed", publishers=200, players=400, bitrate="1M"),), servers=("penstock",), no_gap=True),
     Scenario("workers_2", "the same over two workers, which share cores with the generator", "cpu_per_gb_both",

@@ -36,6 +36,17 @@ def find_program(build, name, *folders):
     return None
 
 
+def make_certificate(folder):
+    """One for all servers of a run: (certificate, key). ECDSA over P-256, which costs a handshake least."""
+    cert, key = folder / "server.pem", folder / "server.key"
+    done = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days",
+                           "1", "-subj", "/CN=compare", "-keyout", key, "-out", cert], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise ServerFailed(f"no certificate could be made: {done.stdout.strip()[-300:]}")
+    return cert, key
+
+
 def pinned(cores, command):
     return ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
 
@@ -161,6 +172,15 @@ class Penstock(Server):
         liveness = "" if not settings["liveness_off"] else "\n".join(
             f"{key} = 600000" for key in ("handshake_ms", "connect_to_publish_ms", "first_media_ms", "silent_publisher_ms",
                                           "write_stalled_ms"))
+        sections = ""
+        if scenario.variant == "rtmps":
+            cert, key = make_certificate(self.folder)
+            sections = f'[tls]\ncertificates = [{{cert = "{cert}", key = "{key}"}}]\n'
+        elif scenario.variant == "rtmpe":
+            sections = "[rtmpe]\nenabled = true\n"
+        # RTMPE has no listener of its own.
+        listener = {"rtmpe": "rtmp"}.get(scenario.variant, scenario.variant)
+        listen = "" if listener == "rtmp" else "rtmp = []\n"
         return f"""\
 [dataplane]
 workers = [{", ".join(map(str, workers))}]
@@ -169,8 +189,9 @@ gather_ms = {settings["gather_ms"]}
 wait_us_max = {settings["wait_us_max"]}
 
 [listen]
-rtmp = ["127.0.0.1:{self.port}"]
+{listen}{listener} = ["127.0.0.1:{self.port}"]
 
+{sections}
 [admission]
 publish = "{"keys" if settings["keys"] else "open"}"
 keys = [{keys}]
@@ -212,23 +233,51 @@ level = "warning"
 
 class NginxRtmp(Server):
     MODULES = ("/usr/lib/nginx/modules/ngx_rtmp_module.so", "/usr/lib64/nginx/modules/ngx_rtmp_module.so")
+    STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/nginx/modules/ngx_stream_module.so")
 
     def __init__(self):
         super().__init__("nginx-rtmp")
         self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
         self.module = next((path for path in self.MODULES if os.path.exists(path)), None)
+        self.stream_module = next((path for path in self.STREAM_MODULES if os.path.exists(path)), None)
 
     def missing(self):
         if self.program and self.module:
             return None
         return "nginx with libnginx-mod-rtmp is not installed: run tools/setup"
 
-    def config(self):
+    def stream(self):
+        """TLS ends in nginx's own `stream`, which the same worker passes on to its RTMP: the way that its users have. As cheap as
+        it gets: one certificate of the cheap kind, the cipher that the other side has, too, and large buffers."""
+        cert, key = make_certificate(self.folder)
+        return f"""\
+stream {{
+  server {{
+    listen 127.0.0.1:{self.port} ssl;
+    ssl_certificate {cert};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    proxy_buffer_size 16k;
+    tcp_nodelay on;
+    proxy_pass 127.0.0.1:{self.port + 1};
+  }}
+}}
+"""
+
+    def config(self, scenario):
         # What helps it: no access log, many accepts per wake, epoll (its default), chunks as large as the module's default in
         # both directions, no wait for a keyframe. Its `buffer` (merging what is sent) is left off: it adds seconds.
         user = "user root;" if os.geteuid() == 0 else ""  # the folder of a run is its owner's alone
+        secure = scenario.variant == "rtmps"
+        if secure and not self.stream_module:
+            raise ServerFailed("libnginx-mod-stream is not installed: run tools/setup")
+        module = f"load_module {self.stream_module};" if secure else ""
+        stream, rtmp_port = (self.stream(), self.port + 1) if secure else ("", self.port)
         return f"""\
 load_module {self.module};
+{module}
 {user}
 daemon off;
 worker_processes 1;
@@ -239,11 +288,12 @@ events {{
   worker_connections {2 * CONNECTIONS_MAX};
   multi_accept on;
 }}
+{stream}
 rtmp {{
   access_log off;
   max_streams 32;
   server {{
-    listen 127.0.0.1:{self.port};
+    listen 127.0.0.1:{rtmp_port};
     chunk_size 4096;
     max_message 8M;
     application live {{
@@ -255,7 +305,7 @@ rtmp {{
 
     def launch(self, scenario, cores):
         path = self.folder / "nginx.conf"
-        path.write_text(self.config())
+        path.write_text(self.config(scenario))
         self.spawn(self.name, pinned(cores, [self.program, "-p", self.folder, "-c", path,
                                              "-e", f"{self.folder}/nginx-rtmp.log"]))
 

@@ -90,6 +90,23 @@ class Bars(unittest.TestCase):
         rows = self.rows({"scale_100": {"penstock": [5.0]}, "scale_1000": {"penstock": [4.0]}}, ("scale_1000",))
         self.assertEqual([(row["measured"], row["verdict"]) for row in rows], [(0.8, "holds")])
 
+    def test_a_cipher_is_predicted_to_cost_plain_and_itself_within_a_round(self):
+        results = results_of({"plain_500": {"penstock": [2.0, 4.0]}})
+        for value, cipher in ((3.0, 0.5), (6.0, 1.0)):
+            results.add("rtmpe_500", "penstock", {**run(value), "cipher_cpu_s_per_gb": cipher})
+        rows = table.bar_rows([scenarios.BY_NAME["rtmpe_500"]], results)
+        self.assertEqual([(row["measured"], row["verdict"]) for row in rows], [(1.2, "holds")])
+        self.assertEqual(table.against_text(rows[0]), "x (plain_500 + rc4)")
+        # Without the cipher's own cost, or plain's, nothing is predicted.
+        results.add("rtmpe_500", "penstock", {**run(9.0), "cipher_cpu_s_per_gb": None})
+        results.add("plain_500", "penstock", run(None))
+        self.assertEqual(table.bar_rows([scenarios.BY_NAME["rtmpe_500"]], results)[0]["measured"], 1.2)
+
+    def test_what_a_tunnel_adds_is_told_and_held_against_nothing(self):
+        rows = self.rows({"plain_500_message": {"penstock": [3.0, 5.0]}, "rtmpt_500": {"penstock": [10.0, 13.0]}}, ("rtmpt_500",))
+        self.assertEqual([(row["measured"], row["verdict"]) for row in rows], [(7.5, "")])
+        self.assertEqual(table.against_text(rows[0]), "more than plain_500_message, CPU-us per message")
+
     def test_a_gap_in_any_round_misses(self):
         results = table.Results()
         for gaps in (0, 3, 0):
@@ -133,6 +150,19 @@ class Values(unittest.TestCase):
         # 16 MB that any number of peers needs once, and 8 KB for each.
         reports = [report(500, 16_000_000 + 500 * 8000), report(2500, 16_000_000 + 2500 * 8000)]
         self.assertEqual(measure.value_of("bytes_per_peer", (1, 2), reports), 8.0)
+
+    def test_the_speed_of_a_cipher_is_read_from_what_openssl_writes(self):
+        text = "+DT:AES-128-GCM:1:1712\n+R:1:x:1.0\n+H:1712\n+F:25:AES-128-GCM:2000000000.00\n"
+        self.assertEqual(measure.cost_of_speed(text), 0.5)
+        for wrong in ("", "+F:25:RC4:0.00\n", "speed: unknown algorithm\n"):
+            self.assertIsNone(measure.cost_of_speed(wrong))
+
+    def test_a_cipher_is_measured_on_the_servers_core_and_as_the_server_uses_it(self):
+        command = measure.cipher_command("aes-128-gcm", 3)
+        self.assertEqual(command[:3], ["taskset", "-c", "3"])
+        self.assertIn("-decrypt", command)
+        self.assertEqual(command[-2:], ["-evp", "aes-128-gcm"])
+        self.assertIn("legacy", measure.cipher_command("rc4", 0))
 
     def test_what_makes_a_number_doubtful_is_noted(self):
         report = {"mode": "publish", "publishers": {"wanted": 10, "held": 9}, "players": {"wanted": 0, "held": 0},
@@ -205,6 +235,8 @@ class Plans(unittest.TestCase):
             for bar in scenario.bars:
                 name = bar.against.rpartition(":")[2]
                 self.assertIn(name, {*scenarios.BY_NAME, "floor", "nginx-rtmp", "value"})
+                if bar.against.startswith("predicted:"):
+                    self.assertTrue(scenario.cipher)
 
     def test_the_floor_gathers_where_penstock_does(self):
         found = {}
@@ -225,6 +257,8 @@ class Plans(unittest.TestCase):
         peer = servers.parse_peer("other=server --port {port}")
         self.assertTrue(compare.takes_part(peer, scenarios.BY_NAME["memory_player"], [peer]))
         self.assertFalse(compare.takes_part(peer, scenarios.BY_NAME["workers_2"], [peer]))
+        self.assertTrue(compare.takes_part(peer, scenarios.BY_NAME["plain_500"], [peer]))
+        self.assertFalse(compare.takes_part(peer, scenarios.BY_NAME["rtmps_500"], [peer]))
         self.assertFalse(compare.takes_part(servers.Server("floor"), scenarios.BY_NAME["connect"], [peer]))
         for wrong in ("noname", "a=no port", "=x {port}", "floor=x {port}", "../a=x {port}", "a=x '{port}"):
             with self.assertRaises(ValueError):
@@ -240,6 +274,15 @@ class Plans(unittest.TestCase):
         self.assertEqual(" ".join(load.arguments(2)), "publish --spin --publishers 5 --bitrate 20k --audio-fps 0 --chunk-bytes 4096 "
                                                       "--ramp-s 2 --warmup-s 4 --duration-s 2")
         self.assertEqual(" ".join(scenarios.Load("connect", count=10, digest=True).arguments(2)), "connect --spin --count 10 --digest")
+
+    def test_a_variant_is_asked_of_the_generator_and_given_a_listener(self):
+        self.assertEqual(scenarios.BY_NAME["rtmps_500"].loads[0].arguments(2)[:4], ["publish", "--spin", "--variant", "rtmps"])
+        penstock = servers.Penstock(pathlib.Path("/nowhere"))
+        penstock.folder, penstock.port, penstock.http_port = pathlib.Path("/nowhere"), 1000, 1001
+        found = {name: penstock.config(scenarios.BY_NAME[name], [0]) for name in ("plain_500", "rtmpe_500", "rtmpt_500")}
+        self.assertIn('[listen]\nrtmp = ["127.0.0.1:1000"]\n', found["plain_500"])
+        self.assertIn('[listen]\nrtmp = ["127.0.0.1:1000"]\n\n[rtmpe]\nenabled = true\n', found["rtmpe_500"])
+        self.assertIn('[listen]\nrtmp = []\nrtmpt = ["127.0.0.1:1000"]\n', found["rtmpt_500"])
 
     def test_bitrates(self):
         self.assertEqual([scenarios.bits(text) for text in ("20k", "1M", "1.5M", "7")], [20000, 10**6, 1500000, 7])
