@@ -178,6 +178,8 @@ bool TransportEngine::steps_aside(Stack& stack) {
 // ------------------------------------------------------------------------------------------------
 
 void TransportEngine::received(Stack& stack, Bytes bytes) {
+  // The worker gave it up before it was known: whoever it was, it gets no session any more.
+  if (stack.finished && stack.stage != Stage::session) return;
   switch (stack.stage) {
     case Stage::sniffing:
       sniff(stack, bytes);
@@ -453,6 +455,8 @@ void TransportEngine::send(ConnectionId id, std::span<const Bytes> slices) {
 
 /// Sealed bytes on their way; they hold `plain_bytes` of the caller's.
 void TransportEngine::say(Stack& stack, std::vector<uint8_t> sealed, uint32_t plain_bytes) {
+  // A layer may have something to answer to what still comes in.
+  if (stack.finished) return;
   const Bytes run = stack.outgoing.push(std::move(sealed), plain_bytes);
   if (stack.tunnel) {
     tunnels_.send(tunnel_of(stack.id), {&run, 1});
@@ -507,6 +511,7 @@ void TransportEngine::finish(Stack& stack) {
     stack.layer->finish(last);
     if (!last.empty()) say(stack, std::move(last), 0);
   }
+  stack.finished = true;
   if (stack.tunnel) {
     tunnels_.finish(tunnel_of(stack.id));
   } else {
@@ -544,6 +549,7 @@ void TransportEngine::exchange_keys() {
       if (stack == nullptr || !stack->waiting) continue;  // it has gone, and cost nothing
       ration->charge(now_);
       stack->waiting = false;
+      if (stack->finished) continue;
       const std::vector<uint8_t> kept = std::exchange(stack->kept, {});
       open_now(*stack, kept);
     }

@@ -105,6 +105,7 @@ class TransportEngine final : public engine::Engine {
     bool postponed = false;  // for room in the arena
     bool ended = false;      // the peer will send no more
     bool ended_told = false;
+    bool finished = false;     // by the worker: nothing more may be sent
     bool close_after = false;  // a carrier's last answer is on its way
     std::unique_ptr<tunnel::Layer> layer;
     std::vector<uint8_t> kept;  // input that was not used yet

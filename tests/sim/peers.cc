@@ -39,28 +39,61 @@ void RtmpPeer::read() {
     const size_t bytes = peer_.read(MutableBytes{chunk}.first(std::min(left, sizeof chunk)));
     if (bytes == 0) break;
     left -= bytes;
-    initiator_.feed({chunk, bytes});
-    for (;;) {
-      const auto event = initiator_.next();
-      if (!event) {
-        failed_ = true;
-        break;
-      }
-      if (std::holds_alternative<rtmp::InputUsed>(*event)) break;
-      on_event(*event);
+    if (layer_ != nullptr) {
+      open({chunk, bytes});
+    } else {
+      use({chunk, bytes});
     }
   }
   if (peer_.was_reset() || (peer_.at_end() && leaves_at_end())) depart(false);
 }
 
-void RtmpPeer::flush() {
-  if (!initiator_.outbox().empty()) {
-    const std::vector<uint8_t> more = initiator_.outbox().take();
-    if (unsent_at_ == unsent_.size()) {
-      unsent_.clear();
-      unsent_at_ = 0;
+void RtmpPeer::travel_in(std::unique_ptr<tunnel::Layer> layer) {
+  layer_ = std::move(layer);
+  initiator_.skip_handshake();
+  open({});
+}
+
+void RtmpPeer::open(Bytes sealed) {
+  uint8_t room[4096];
+  for (;;) {
+    const auto opened = layer_->open(sealed, room, unsent_);
+    if (!opened) {
+      failed_ = true;
+      return;
     }
-    unsent_.insert(unsent_.end(), more.begin(), more.end());
+    if (opened->input_bytes == 0 && opened->output_bytes == 0) return;
+    sealed = sealed.subspan(opened->input_bytes);
+    if (opened->output_bytes > 0) use(Bytes{room}.first(opened->output_bytes));
+    if (failed_) return;
+  }
+}
+
+void RtmpPeer::use(Bytes plain) {
+  initiator_.feed(plain);
+  for (;;) {
+    const auto event = initiator_.next();
+    if (!event) {
+      failed_ = true;
+      return;
+    }
+    if (std::holds_alternative<rtmp::InputUsed>(*event)) return;
+    on_event(*event);
+  }
+}
+
+void RtmpPeer::flush() {
+  if (unsent_at_ == unsent_.size()) {
+    unsent_.clear();
+    unsent_at_ = 0;
+  }
+  if (!initiator_.outbox().empty() && (layer_ == nullptr || layer_->established())) {
+    const std::vector<uint8_t> more = initiator_.outbox().take();
+    if (layer_ != nullptr) {
+      layer_->seal(more, unsent_);
+    } else {
+      unsent_.insert(unsent_.end(), more.begin(), more.end());
+    }
   }
   while (unsent_at_ < unsent_.size()) {
     const size_t bytes = peer_.write(Bytes{unsent_}.subspan(unsent_at_));

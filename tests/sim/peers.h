@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "penstock/rtmp/initiator.h"
+#include "penstock/tunnel/layer.h"
 #include "tests/sim/media_source.h"
 #include "tests/sim/sim_network.h"
 
@@ -39,6 +40,9 @@ class RtmpPeer {
         prng_(seed) {}
   virtual ~RtmpPeer() = default;
 
+  /// What its bytes travel in; it does the handshake. Before the first step() only.
+  void travel_in(std::unique_ptr<tunnel::Layer> layer);
+
   /// Moves bytes and acts. False when the peer has left and will do nothing more.
   bool step();
   /// Leaves as soon as it can.
@@ -54,12 +58,15 @@ class RtmpPeer {
 
   void flush();
   void read();
+  void use(Bytes plain);
+  void open(Bytes sealed);
   void depart(bool with_reset);
 
   SimNetwork& network_;
   SimPeer peer_;
   std::string name_;
   rtmp::Initiator initiator_;
+  std::unique_ptr<tunnel::Layer> layer_;
   Prng prng_;
   std::vector<uint8_t> unsent_;
   size_t unsent_at_ = 0;

@@ -181,6 +181,17 @@ std::string Scenario::some_name() {
   return std::string(1, static_cast<char>('a' + prng_.below(plan_.names)));
 }
 
+/// RTMPE, in any of its forms. The key agreement's cost is real even here, so only for some.
+void Scenario::maybe_encipher(RtmpPeer& peer) {
+  if (!plan_.sniffs || !prng_.chance(150)) return;
+  constexpr uint8_t forms[] = {6, 8, 9};
+  peer.travel_in(std::make_unique<tunnel::RtmpeLayer>(
+      tunnel::RtmpeSettings{.initiates = true,
+                            .version = forms[prng_.below(3)],
+                            .random_seed = prng_.next(),
+                            .exponent = tunnel::DhExponent{4, 5, 6}}));
+}
+
 void Scenario::add_publisher() {
   rtmp::InitiatorSettings settings;
   settings.publish = true;
@@ -196,6 +207,7 @@ void Scenario::add_publisher() {
   publishers_.push_back(std::make_unique<SimPublisher>(network_, network_.connect(some_engine()),
                                                        settings, prng_.next(), oracle_, messages,
                                                        ending));
+  maybe_encipher(*publishers_.back());
 }
 
 void Scenario::add_player() {
@@ -208,6 +220,7 @@ void Scenario::add_player() {
                                                      : static_cast<PlayerSpeed>(prng_.below(3));
   players_.push_back(std::make_unique<SimPlayer>(network_, network_.connect(some_engine()),
                                                  settings, prng_.next(), oracle_, speed));
+  maybe_encipher(*players_.back());
 }
 
 /// Peers come over the first half; those that left are followed by others.

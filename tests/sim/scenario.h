@@ -62,6 +62,7 @@ class Scenario {
   void build_transports(const std::vector<engine::Engine*>& engines);
   void come_and_go();
   void add_publisher();
+  void maybe_encipher(RtmpPeer& peer);
   void add_player();
   SimEngine& some_engine() { return *engines_[prng_.below(engines_.size())]; }
   std::string some_name();

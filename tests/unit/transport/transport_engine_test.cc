@@ -315,6 +315,22 @@ TEST_F(TransportEngineTest, the_layers_own_end_is_an_end) {
   EXPECT_TRUE(poll().empty());
 }
 
+TEST_F(TransportEngineTest, nothing_is_said_to_a_peer_that_was_given_up_before_it_was_known) {
+  const ConnectionId half = accept(only_rtmps);
+  inner_.comes(EngineEventKind::received, half, "\x16");
+  const ConnectionId silent = accept(only_rtmps);
+  poll();
+  transport_.finish(half);
+  transport_.finish(silent);
+  inner_.comes(EngineEventKind::received, half, "c" + masked("\x03"));
+  inner_.comes(EngineEventKind::received, silent,
+               "\x16"
+               "c");
+  EXPECT_TRUE(poll().empty());
+  EXPECT_EQ(inner_.take_sent(half), "");
+  EXPECT_EQ(inner_.take_sent(silent), "");
+}
+
 TEST_F(TransportEngineTest, a_peer_that_goes_before_its_turn_costs_none) {
   for (int i = 0; i < 8; ++i) {
     const ConnectionId id = accept(everything);
