@@ -240,7 +240,7 @@ void Worker::take_event(const engine::EngineEvent& event) {
   }
   if (event.kind == engine::EngineEventKind::dropped) {
     area_.faults[static_cast<size_t>(event.fault)].add(1);
-    log(LogEvent::peer_dropped, nullptr, {}, fault_info(event.fault).text);
+    log(LogEvent::peer_dropped, nullptr, {}, fault_info(event.fault).text, 0, &event.peer);
     return;
   }
   Connection* connection = find(event.id);

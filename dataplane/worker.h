@@ -212,7 +212,8 @@ class Worker {
   void set_low_water(Connection& connection, uint32_t mark, bool gathered = false);
   void choose_gather();
   void log(LogEvent event, const Connection* connection, std::string_view name,
-           std::string_view detail, uint64_t number = 0);
+           std::string_view detail, uint64_t number = 0,
+           const engine::Endpoint* stranger = nullptr);
   void count(control::Counter counter, uint64_t by = 1);
   void gauge(control::Counter counter, uint64_t value);
   [[nodiscard]] uint64_t unix_ms() const;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dataplane/address_text.h"
 #include "dataplane/worker.h"
 
 // What others see of a worker: rows and counters in the shared region, records in the log ring.
@@ -283,7 +284,7 @@ void Worker::note_metadata(Stream& stream, const rtmp::DataMessage& message) {
 }
 
 void Worker::log(LogEvent event, const Connection* connection, std::string_view name,
-                 std::string_view detail, uint64_t number) {
+                 std::string_view detail, uint64_t number, const engine::Endpoint* stranger) {
   const LogEventInfo info = log_event_info(event);
   const bool traced = connection != nullptr && connection->traced;
   if (!traced && static_cast<uint32_t>(info.level) < static_cast<uint32_t>(wanted_.log_level))
@@ -311,6 +312,8 @@ void Worker::log(LogEvent event, const Connection* connection, std::string_view 
   if (connection != nullptr) {
     record.connection_id = connection->connection_id;
     record.peer = connection->peer_text;
+  } else if (stranger != nullptr) {
+    record.peer.set(address_text(*stranger));
   }
   record.name.set(name);
   record.detail.set(detail);
