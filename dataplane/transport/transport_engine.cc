@@ -19,8 +19,12 @@ namespace {
 // One TLS record: what is sealed at once.
 constexpr size_t seal_bytes_max = 16 * 1024;
 
-// Input that waits for its turn or for room. A ClientHello is below 2 KiB; what one poll brings of
-// one peer is bounded by the engine's receive memory, and reading stops meanwhile.
+// What a peer may send before it has had its turn to exchange keys: a ClientHello is below 4 KiB,
+// C0 and C1 are 1537 bytes, and neither is followed by anything before we have answered.
+constexpr size_t first_flight_bytes_max = 16 * 1024;
+
+// Input that waits for room in the arena: what one poll brings of one peer, which the engine's
+// receive memory (16 MiB) bounds. Nothing is read from it meanwhile.
 constexpr size_t kept_bytes_max = 20 * 1024 * 1024;
 
 Transport transport_of(bool secure, bool tunnel, bool rtmpe) {
@@ -274,10 +278,24 @@ void TransportEngine::begin_layer(Stack& stack, std::unique_ptr<tunnel::Layer> l
 }
 
 void TransportEngine::keep(Stack& stack, Bytes bytes) {
+  if (stack.waiting && stack.kept.size() + bytes.size() > first_flight_bytes_max) {
+    return fail(stack, stack.secure ? Fault::tls_handshake : Fault::handshake_version);
+  }
   if (stack.kept.size() + bytes.size() > kept_bytes_max) {
     return fail(stack, Fault::partial_messages_exceeded);
   }
   stack.kept.insert(stack.kept.end(), bytes.begin(), bytes.end());
+}
+
+/// Nothing is read from a peer whose input waits for room. One that waits for its turn sends
+/// nothing but its first flight, and to stop and start its receive would cost more than that.
+void TransportEngine::choose_reading(const Stack& stack) {
+  const bool on = stack.reading_wanted && !stack.postponed;
+  if (stack.tunnel) {
+    tunnels_.set_reading(tunnel_of(stack.id), on);
+  } else {
+    inner_.set_reading(stack.id, on);
+  }
 }
 
 void TransportEngine::open(Stack& stack, Bytes bytes) {
@@ -292,6 +310,7 @@ void TransportEngine::open_now(Stack& stack, Bytes bytes) {
     if (room.empty()) {
       if (!stack.postponed) postponed_.push_back(stack.id);
       stack.postponed = true;
+      choose_reading(stack);
       keep(stack, bytes);
       break;
     }
@@ -371,7 +390,8 @@ void TransportEngine::become_session(Stack& stack) {
 void TransportEngine::become_carrier(Stack& stack) {
   stack.stage = Stage::carrier;
   later(EngineEventKind::closed, stack).reason = engine::CloseReason::ours;
-  inner_.set_reading(stack.id, true);
+  stack.reading_wanted = true;
+  choose_reading(stack);
   tunnels_.carrier_opened(stack.id, stack.peer, stack.secure, now_);
 }
 
@@ -489,9 +509,14 @@ void TransportEngine::seal(Stack& stack, std::span<const Bytes> slices) {
 }
 
 void TransportEngine::set_reading(ConnectionId id, bool on) {
-  if (is_tunnel(id)) return tunnels_.set_reading(tunnel_of(id), on);
-  const Stack* stack = find(id);
-  if (stack == nullptr || stack->stage != Stage::carrier) inner_.set_reading(id, on);
+  Stack* stack = find(id);
+  if (stack == nullptr) {
+    if (!is_tunnel(id)) inner_.set_reading(id, on);
+    return;
+  }
+  if (stack->stage == Stage::carrier) return;  // its `closed` is on the way to the caller
+  stack->reading_wanted = on;
+  choose_reading(*stack);
 }
 
 void TransportEngine::set_low_water(ConnectionId id, uint32_t bytes) {
@@ -536,6 +561,7 @@ void TransportEngine::go_on() {
     Stack* stack = find(id);
     if (stack == nullptr) continue;
     stack->postponed = false;
+    choose_reading(*stack);
     const std::vector<uint8_t> kept = std::exchange(stack->kept, {});
     open_now(*stack, kept);
   }

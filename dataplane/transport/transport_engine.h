@@ -105,8 +105,9 @@ class TransportEngine final : public engine::Engine {
     bool postponed = false;  // for room in the arena
     bool ended = false;      // the peer will send no more
     bool ended_told = false;
-    bool finished = false;     // by the worker: nothing more may be sent
-    bool close_after = false;  // a carrier's last answer is on its way
+    bool reading_wanted = true;  // by the worker
+    bool finished = false;       // by the worker: nothing more may be sent
+    bool close_after = false;    // a carrier's last answer is on its way
     std::unique_ptr<tunnel::Layer> layer;
     std::vector<uint8_t> kept;  // input that was not used yet
     Outgoing outgoing;
@@ -128,6 +129,7 @@ class TransportEngine final : public engine::Engine {
   void open(Stack& stack, Bytes bytes);
   void open_now(Stack& stack, Bytes bytes);
   void keep(Stack& stack, Bytes bytes);
+  void choose_reading(const Stack& stack);
   bool opened(Stack& stack, Bytes plain);
   void become_session(Stack& stack);
   void become_carrier(Stack& stack);

@@ -331,6 +331,25 @@ TEST_F(TransportEngineTest, nothing_is_said_to_a_peer_that_was_given_up_before_i
   EXPECT_EQ(inner_.take_sent(silent), "");
 }
 
+TEST_F(TransportEngineTest, who_waits_for_a_turn_may_not_fill_memory_meanwhile) {
+  for (int i = 0; i < 6; ++i) {
+    inner_.comes(EngineEventKind::received, accept(only_rtmps),
+                 "\x16"
+                 "c");
+  }
+  poll();
+  const ConnectionId id = accept(only_rtmps);
+  inner_.comes(EngineEventKind::received, id,
+               "\x16"
+               "c");
+  EXPECT_TRUE(poll().empty());
+  inner_.comes(EngineEventKind::received, id, std::string(17 * 1024, 'x'));
+  const auto seen = poll();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].kind, EngineEventKind::failed);
+  EXPECT_EQ(seen[0].event.fault, Fault::tls_handshake);
+}
+
 TEST_F(TransportEngineTest, a_peer_that_goes_before_its_turn_costs_none) {
   for (int i = 0; i < 8; ++i) {
     const ConnectionId id = accept(everything);
