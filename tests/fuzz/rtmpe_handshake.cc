@@ -1,8 +1,9 @@
 // The handshake of RTMPE and what follows it, either side: the same answer, the same plain bytes
 // and the same end however the input was cut, and whatever room there is for what comes out.
 //
-// Input: a byte that seeds the cuts and says which number and scheme the signed round takes, then
-// what the peer sends; shorter inputs are filled up to C0, C1, C2 and a few bytes.
+// Input: a byte that seeds the cuts and says which side takes it, and which number and scheme the
+// signed round has; then what the peer sends. Shorter inputs are filled up to three packets and a
+// few bytes.
 
 #include <algorithm>
 #include <array>
@@ -88,24 +89,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::vector<uint8_t> stream(data + 1, data + size);
   if (stream.size() < handshake_bytes) stream.resize(handshake_bytes + 7);
-  Prng cuts(data[0]);
-  open_twice(false, stream, cuts);
-  open_twice(true, stream, cuts);
-
-  // Signed, it goes on behind C1, or ends with the key.
   constexpr std::array<uint8_t, 4> numbers = {version_rtmpe, version_rtmpe_xtea,
                                               version_rtmpe_blowfish, version_rtmpe};
+  const uint8_t number = numbers[data[0] & 3];
   const auto scheme = (data[0] & 4) != 0 ? DigestScheme::key_first : DigestScheme::digest_first;
-  stream[0] = numbers[data[0] & 3];
+  const bool initiates = (data[0] & 8) != 0;
+  Prng cuts(data[0]);
+  open_twice(initiates, stream, cuts);
+
+  // Signed, it goes on behind the first packet, or ends with the key.
+  stream[0] = number;
   const MutableBytes packet = MutableBytes(stream).subspan(1, handshake_packet_bytes);
-  rtmp::write_digest(packet, scheme, rtmp::flash_player_text());
+  rtmp::write_digest(packet, scheme,
+                     initiates ? rtmp::media_server_text() : rtmp::flash_player_text());
+  if (initiates) sign_second(stream);
   const bool key_good =
       is_public_key(Bytes(packet).subspan(rtmp::dh_key_offset(packet, scheme), dh_bytes));
-  const Outcome accepted = open_twice(false, stream, cuts);
-  PENSTOCK_ASSERT(accepted.established == key_good);
-  PENSTOCK_ASSERT(accepted.sent.size() == (key_good ? handshake_bytes : 0));
-  rtmp::write_digest(packet, scheme, rtmp::media_server_text());
-  sign_second(stream);
-  PENSTOCK_ASSERT(open_twice(true, stream, cuts).established == key_good);
+  const Outcome outcome = open_twice(initiates, stream, cuts);
+  PENSTOCK_ASSERT(outcome.established == key_good);
+  PENSTOCK_ASSERT(key_good || outcome.fault == Fault::rtmpe_key);
   return 0;
 }
