@@ -48,9 +48,9 @@ void RtmpPeer::read() {
   if (peer_.was_reset() || (peer_.at_end() && leaves_at_end())) depart(false);
 }
 
-void RtmpPeer::travel_in(std::unique_ptr<tunnel::Layer> layer) {
+void RtmpPeer::travel_in(std::unique_ptr<tunnel::Layer> layer, bool has_handshake) {
   layer_ = std::move(layer);
-  initiator_.skip_handshake();
+  if (has_handshake) initiator_.skip_handshake();
   open({});
 }
 

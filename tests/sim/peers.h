@@ -40,8 +40,9 @@ class RtmpPeer {
         prng_(seed) {}
   virtual ~RtmpPeer() = default;
 
-  /// What its bytes travel in; it does the handshake. Before the first step() only.
-  void travel_in(std::unique_ptr<tunnel::Layer> layer);
+  /// What its bytes travel in, and whether that has RTMP's handshake in it. Before the first step()
+  /// only.
+  void travel_in(std::unique_ptr<tunnel::Layer> layer, bool has_handshake);
 
   /// Moves bytes and acts. False when the peer has left and will do nothing more.
   bool step();

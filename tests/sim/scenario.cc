@@ -8,6 +8,7 @@
 
 #include "dataplane/log_record.h"
 #include "penstock/tunnel/rtmpe_layer.h"
+#include "tests/unit/tls/made_certificate.h"
 
 namespace penstock::sim {
 namespace {
@@ -155,6 +156,7 @@ void Scenario::build() {
 
 /// All that a listener may take, in front of every worker. What comes speaks plain RTMP, or noise.
 void Scenario::build_transports(const std::vector<engine::Engine*>& engines) {
+  renew_certificates();
   tunnel_mesh_ = std::make_unique<transport::TunnelMesh>(plan_.workers, tunnels_max);
   for (WorkerId id = 0; id < plan_.workers; ++id) {
     transport::TransportOptions options;
@@ -162,7 +164,7 @@ void Scenario::build_transports(const std::vector<engine::Engine*>& engines) {
         {.rtmp = true, .rtmpe = true, .http = true, .tls_rtmp = true, .tls_http = true}};
     options.connections_max = plan_.connections_max;
     options.tunnels_max = tunnels_max;
-    options.make_tls = [] { return nullptr; };
+    options.make_tls = [this] { return tls::TlsLayer::accept(*certificates_); };
     options.make_rtmpe = [seed = prng_.next()]() mutable {
       return std::make_unique<tunnel::RtmpeLayer>(
           tunnel::RtmpeSettings{.random_seed = ++seed, .exponent = tunnel::DhExponent{1, 2, 3}});
@@ -181,15 +183,31 @@ std::string Scenario::some_name() {
   return std::string(1, static_cast<char>('a' + prng_.below(plan_.names)));
 }
 
-/// RTMPE, in any of its forms. The key agreement's cost is real even here, so only for some.
+/// RTMPE in any of its forms, or TLS. What a key agreement costs is real even here, so only for
+/// some.
 void Scenario::maybe_encipher(RtmpPeer& peer) {
   if (!plan_.sniffs || !prng_.chance(150)) return;
+  if (prng_.chance(400)) {
+    static const tls::InitiatorContext initiators;
+    peer.travel_in(tls::TlsLayer::initiate(initiators), false);
+    return;
+  }
   constexpr uint8_t forms[] = {6, 8, 9};
   peer.travel_in(std::make_unique<tunnel::RtmpeLayer>(
-      tunnel::RtmpeSettings{.initiates = true,
-                            .version = forms[prng_.below(3)],
-                            .random_seed = prng_.next(),
-                            .exponent = tunnel::DhExponent{4, 5, 6}}));
+                     tunnel::RtmpeSettings{.initiates = true,
+                                           .version = forms[prng_.below(3)],
+                                           .random_seed = prng_.next(),
+                                           .exponent = tunnel::DhExponent{4, 5, 6}}),
+                 true);
+}
+
+/// Another set of certificates; connections keep what they began with.
+void Scenario::renew_certificates() {
+  // RSA, because its signatures are always as long: what OpenSSL draws by itself must not change
+  // how many bytes a run has.
+  static const auto made = tls::load(tls::make_certificate({.rsa_bits = 2048}));
+  const tls::LoadedCertificate* only = made.get();
+  certificates_ = std::move(*tls::CertificateSet::make({&only, 1}, {}));
 }
 
 void Scenario::add_publisher() {
@@ -225,6 +243,7 @@ void Scenario::add_player() {
 
 /// Peers come over the first half; those that left are followed by others.
 void Scenario::come_and_go() {
+  if (plan_.sniffs && prng_.chance(2)) renew_certificates();
   const auto here = [](const auto& peers) {
     return static_cast<size_t>(
         std::ranges::count_if(peers, [](const auto& peer) { return !peer->gone(); }));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/tls/tls_layer.h"
 #include "dataplane/transport/transport_engine.h"
 #include "dataplane/worker.h"
 #include "tests/sim/control_plane.h"
@@ -63,6 +64,7 @@ class Scenario {
   void come_and_go();
   void add_publisher();
   void maybe_encipher(RtmpPeer& peer);
+  void renew_certificates();
   void add_player();
   SimEngine& some_engine() { return *engines_[prng_.below(engines_.size())]; }
   std::string some_name();
@@ -93,6 +95,7 @@ class Scenario {
   std::vector<std::unique_ptr<dataplane::LogRing>> logs_;
   std::vector<std::unique_ptr<SimEngine>> engines_;
   std::unique_ptr<transport::TunnelMesh> tunnel_mesh_;
+  std::unique_ptr<const tls::CertificateSet> certificates_;  // one thread has one set for all
   std::vector<std::unique_ptr<transport::TransportEngine>> transports_;  // empty: none between
   std::vector<std::unique_ptr<dataplane::Worker>> workers_;
   std::vector<Instant> stalled_until_;
