@@ -48,7 +48,9 @@ class BioCalls {
     auto& layer = *static_cast<TlsLayer*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     PENSTOCK_ASSERT(layer.to_peer_ != nullptr);
-    layer.to_peer_->insert(layer.to_peer_->end(), from, from + length);
+    // As bytes: of another type the vector copies them one by one (half of what sealing costs).
+    const auto* bytes = reinterpret_cast<const uint8_t*>(from);
+    layer.to_peer_->insert(layer.to_peer_->end(), bytes, bytes + length);
     return length;
   }
 
@@ -176,8 +178,8 @@ std::expected<void, Fault> TlsLayer::shake_hands() {
 
 size_t TlsLayer::read_records(MutableBytes room) {
   size_t filled = 0;
+  ERR_clear_error();  // once: what succeeds leaves no error behind
   while (filled < room.size()) {
-    ERR_clear_error();
     size_t count = 0;
     const int result = SSL_read_ex(ssl_, room.data() + filled, room.size() - filled, &count);
     filled += count;
