@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <utility>
 
 #include "controlplane/file.h"
 #include "controlplane/text.h"
+#include "penstock/config/certificate.h"
 #include "penstock/control/layout.h"
 
 namespace penstock::controlplane {
@@ -33,13 +35,47 @@ std::expected<std::string, std::string> read_token(const std::string& path) {
   return text;
 }
 
-/// A token that everybody on this host may read is none.
-void caution_of_mode(Settings& settings) {
+/// A secret that everybody on this host may read is none.
+void caution_of_mode(std::string_view key, const std::string& path, Settings& settings) {
   struct stat status {};
-  const std::string& path = settings.config.token_file;
   if (::stat(path.c_str(), &status) != 0 || (status.st_mode & 0007) == 0) return;
-  settings.cautions.push_back("control.token_file: " + path +
+  settings.cautions.push_back(std::string(key) + ": " + path +
                               " is open to everybody on this host: chmod 600 it");
+}
+
+/// Why the data plane would not take a certificate; it looks by itself, too.
+std::expected<void, std::string> look_at(const config::Certificate& wanted, Settings& settings) {
+  const auto cert = read_file(wanted.cert, config::pem_bytes_max);
+  if (!cert) return std::unexpected(wanted.cert + ": " + cert.error());
+  const auto key = read_file(wanted.key, config::pem_bytes_max);
+  if (!key) return std::unexpected(wanted.key + ": " + key.error());
+  const auto facts = config::look_at_certificate(*cert, *key, std::time(nullptr));
+  if (!facts) {
+    return std::unexpected((facts.error().of_key ? wanted.key : wanted.cert) + ": " +
+                           facts.error().text);
+  }
+  for (const std::string& caution : facts->cautions)
+    settings.cautions.push_back("tls.certificates: " + wanted.cert + " " + caution);
+  caution_of_mode("tls.certificates", wanted.key, settings);
+  return {};
+}
+
+/// Where a certificate stands in the file; 0 where its path is written with escapes.
+uint32_t line_of(std::string_view text, std::string_view path) {
+  const size_t at = text.find(path);
+  if (at == std::string_view::npos) return 0;
+  return static_cast<uint32_t>(std::ranges::count(text.substr(0, at), '\n') + 1);
+}
+
+Problems check_certificates(std::string_view text, Settings& settings) {
+  Problems problems;
+  for (const config::Certificate& wanted : settings.config.certificates) {
+    if (const auto looked = look_at(wanted, settings); !looked) {
+      problems.push_back(
+          {settings.file, line_of(text, wanted.cert), "tls.certificates: " + looked.error()});
+    }
+  }
+  return problems;
 }
 
 /// What parse() cannot know, because it is pure or because it is about this process.
@@ -130,7 +166,7 @@ std::optional<HttpAddress> parse_http_address(std::string_view text) {
   return HttpAddress{std::string(host), static_cast<uint16_t>(*port)};
 }
 
-std::expected<Settings, Problems> load_settings(const std::string& file) {
+std::expected<Settings, Problems> load_settings(const std::string& file, BadCertificate bad) {
   const auto text = read_file(file, config_file_bytes_max);
   if (!text) return std::unexpected(Problems{{file, 0, "cannot be read: " + text.error()}});
   auto settings = settings_of(*text, file);
@@ -142,8 +178,12 @@ std::expected<Settings, Problems> load_settings(const std::string& file) {
           {file, 0, "control.token_file: " + settings->config.token_file + ": " + token.error()}});
     }
     settings->token = std::move(*token);
-    caution_of_mode(*settings);
+    caution_of_mode("control.token_file", settings->config.token_file, *settings);
   }
+  Problems problems = check_certificates(*text, *settings);
+  if (!problems.empty() && bad == BadCertificate::refuses)
+    return std::unexpected(std::move(problems));
+  for (const config::Problem& problem : problems) settings->cautions.push_back(problem.to_string());
   return settings;
 }
 

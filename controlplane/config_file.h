@@ -35,8 +35,13 @@ struct Settings {
 
 using Problems = std::vector<config::Problem>;
 
+/// What a certificate that cannot be used is: a reason to refuse the file, or a caution. The latter
+/// at the start: what has become of a certificate must not keep an operator from steering.
+enum class BadCertificate : uint8_t { refuses, is_said };
+
 /// All that is wrong with the file, never only the first.
-[[nodiscard]] std::expected<Settings, Problems> load_settings(const std::string& file);
+[[nodiscard]] std::expected<Settings, Problems> load_settings(
+    const std::string& file, BadCertificate bad = BadCertificate::refuses);
 
 /// The same for text that is not in force: nothing of the host is looked at (token_file is not
 /// opened).

@@ -102,7 +102,7 @@ int run(const std::string& config_file) {
   // Absolute: whoever reads it in a status is in another folder.
   std::error_code unknown;
   const auto path = std::filesystem::absolute(config_file, unknown).lexically_normal();
-  auto settings = load_settings(unknown ? config_file : path.string());
+  auto settings = load_settings(unknown ? config_file : path.string(), BadCertificate::is_said);
   if (!settings) {
     for (const config::Problem& problem : settings.error()) failed(problem.to_string());
     return failed("the configuration has errors; nothing was started");

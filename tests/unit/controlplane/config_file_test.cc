@@ -112,6 +112,23 @@ TEST(load_settings, keys_are_in_the_form_of_the_region) {
   EXPECT_EQ(load_settings(folder.file("p.toml"))->keys_text, "live/a\nlive/b\n");
 }
 
+TEST(load_settings, looks_at_certificates_before_it_takes_a_file) {
+  const TempDir folder;
+  const std::string text = "[listen]\nrtmps = [\":443\"]\n[[tls.certificates]]\ncert = \"" +
+                           folder.file("a.pem") + "\"\nkey = \"" + folder.file("a.key") + "\"\n";
+  EXPECT_EQ(problems_of(folder, text), folder.file("p.toml") + ":4: tls.certificates: " +
+                                           folder.file("a.pem") + ": No such file or directory\n");
+  folder.write("a.pem", "nothing\n");
+  folder.write("a.key", "nothing\n");
+  EXPECT_NE(problems_of(folder, text).find("a.pem: no certificate in it; accepted: PEM"),
+            std::string::npos);
+  const auto started = load_settings(folder.file("p.toml"), BadCertificate::is_said);
+  ASSERT_TRUE(started.has_value()) << "steering goes on";
+  ASSERT_EQ(started->cautions.size(), 1u);
+  EXPECT_NE(started->cautions[0].find("no certificate in it"), std::string::npos);
+  EXPECT_EQ(started->certificates_text, folder.file("a.pem") + "\t" + folder.file("a.key") + "\n");
+}
+
 TEST(changed_keys, names_every_key_that_differs) {
   const config::Config from;
   config::Config to;

@@ -67,6 +67,22 @@ TEST_F(ReconcilerTest, keys_are_written_with_their_hash) {
   EXPECT_EQ(dataplane->region().wanted().keys[0], 'l');
 }
 
+TEST_F(ReconcilerTest, certificates_travel_as_paths_with_their_hash) {
+  settings.certificates_text = "a.pem\ta.key\n";
+  settings.config.tls_tickets = 2;
+  const auto reconciler = begin(settings);
+  const control::WantedState state = dataplane->wanted();
+  const std::string_view text(dataplane->region().wanted().certificates.data(),
+                              state.certificates_bytes);
+  EXPECT_EQ(text, settings.certificates_text);
+  EXPECT_EQ(state.certificates_hash, control::fnv1a(text));
+  EXPECT_EQ(state.tls_tickets, 2u);
+  dataplane->region().wanted().certificates[0] = 'X';
+  EXPECT_TRUE(reconciler->reconcile(*attachment));
+  EXPECT_EQ(dataplane->region().wanted().certificates[0], 'a');
+  EXPECT_FALSE(reconciler->reconcile(*attachment));
+}
+
 TEST_F(ReconcilerTest, live_tunables_outlive_this_process_in_the_region) {
   {
     const auto reconciler = begin(settings);
