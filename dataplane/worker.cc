@@ -266,7 +266,8 @@ void Worker::take_event(const engine::EngineEvent& event) {
       identified(*connection, event);
       return;
     case engine::EngineEventKind::failed:
-      drop(*connection, event.fault);
+      drop(*connection, event.fault,
+           {reinterpret_cast<const char*>(event.bytes.data()), event.bytes.size()});
       return;
     case engine::EngineEventKind::closed:
       if (event.reason == engine::CloseReason::reset && connection->published != nullptr) {

@@ -91,7 +91,7 @@ class Worker {
   void feed(Connection& connection, Bytes bytes);
   bool pull(Connection& connection);
   void resume(Connection& connection);
-  void drop(Connection& connection, Fault fault);
+  void drop(Connection& connection, Fault fault, std::string_view why = {});
   void finish(Connection& connection);
   void cut(Connection& connection);
   void settle(Connection& connection);

@@ -238,13 +238,15 @@ void Worker::count_fault(Connection&, Fault fault) {
 }
 
 /// The one place where a peer is dropped for what it did.
-void Worker::drop(Connection& connection, Fault fault) {
+void Worker::drop(Connection& connection, Fault fault, std::string_view why) {
   if (connection.closing) return;
   count_fault(connection, fault);
   const std::string_view name = connection.published != nullptr
                                     ? std::string_view(connection.published->name)
                                     : std::string_view{};
-  log(LogEvent::peer_dropped, &connection, name, fault_info(fault).text);
+  std::string text(fault_info(fault).text);
+  if (!why.empty()) text.append(": ").append(why);
+  log(LogEvent::peer_dropped, &connection, name, text);
   if (connection.published != nullptr) end_publish(*connection.published, fault_info(fault).text);
   finish(connection);
 }

@@ -61,9 +61,9 @@ struct EngineEvent {
   CloseReason reason{};
   ConnectionId id;
   uint32_t sent_bytes = 0;
-  Bytes bytes;
-  Endpoint peer;                          // of accepted, connected, identified and dropped
-  uint16_t listener = 0;                  // accepted: which of the engine's listeners
+  Bytes bytes;            // received; of failed: what exactly, as text, if that is known
+  Endpoint peer;          // of accepted, connected, identified and dropped
+  uint16_t listener = 0;  // accepted: which of the engine's listeners
   Transport transport = Transport::rtmp;  // accepted and identified
   bool handshake_done = false;  // identified: the layer had the RTMP handshake; chunks follow
   Fault fault = Fault::count_;  // failed and dropped

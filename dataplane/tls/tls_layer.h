@@ -57,7 +57,7 @@ class TlsLayer final : public tunnel::Layer {
 
   /// Why open() gave a fault, for the log: "no shared cipher", "tlsv1 alert unknown ca". Nothing of
   /// the peer's own text.
-  [[nodiscard]] const std::string& reason() const { return reason_; }
+  [[nodiscard]] std::string_view reason() const override { return reason_; }
   /// "TLSv1.3", "TLS_AES_128_GCM_SHA256"; once established.
   [[nodiscard]] std::string_view protocol() const;
   [[nodiscard]] std::string_view cipher() const;

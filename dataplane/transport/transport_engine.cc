@@ -424,6 +424,15 @@ void TransportEngine::fail(Stack& stack, Fault fault) {
   EngineEvent& event = later(seen ? EngineEventKind::failed : EngineEventKind::dropped, stack);
   event.fault = fault;
   event.peer = stack.peer;
+  if (stack.layer != nullptr) {
+    const std::string_view why = stack.layer->reason();
+    // Copied: the layer may be gone when the event is shown.
+    const MutableBytes room = arena_.room();
+    const size_t count = std::min(why.size(), room.size());
+    std::copy_n(why.begin(), count, room.begin());
+    arena_.take(count);
+    event.bytes = room.first(count);
+  }
   if (!seen) inner_.close(stack.id);
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <string_view>
 #include <vector>
 
 #include "penstock/base/bytes.h"
@@ -35,6 +36,9 @@ class Layer {
   [[nodiscard]] virtual bool established() const = 0;
   /// The peer said that it will send no more, in the layer's own way (TLS close_notify).
   [[nodiscard]] virtual bool ended() const = 0;
+
+  /// After a fault: what exactly was wrong, for the log; may be empty. None of the peer's own text.
+  [[nodiscard]] virtual std::string_view reason() const { return {}; }
 
   /// Appends what tells the peer that no more will be sealed (TLS close_notify); may be nothing.
   virtual void finish(std::vector<uint8_t>& to_peer) = 0;
