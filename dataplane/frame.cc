@@ -129,9 +129,12 @@ Frame* FramePool::make_aggregate(std::span<Frame* const> frames) {
     rtmp::wire_write(made->bytes, header, chunk_bytes_out, offset, part);
     offset += static_cast<uint32_t>(part.size());
   };
+  // Only the distances within an aggregate count. FFmpeg takes a first 0 for not read yet, and the
+  // second message would have no distance to it.
+  const uint32_t shift = header.timestamp == 0 ? 1 : 0;
   for (const Frame* frame : frames) {
     const uint8_t type = frame->bytes[rtmp::wire_message_type_offset];
-    write(rtmp::aggregate_header(type, bytes_of(*frame), frame->timestamp));
+    write(rtmp::aggregate_header(type, bytes_of(*frame), frame->timestamp + shift));
     write(first_chunk_body(*frame));
     write(rtmp::aggregate_back_pointer(bytes_of(*frame)));
   }
