@@ -59,6 +59,7 @@ void Reconciler::adopt(const Attachment& attachment) {
   control::WantedState present;
   if (!region.state.read(present)) return;
   draining_ = present.draining == 1;
+  drain_to_ = draining_ ? present.drain_to.view() : std::string_view{};
   if (std::exchange(adopted_, true)) return;
   for (size_t i = 0; i < control::tunable_count; ++i) {
     const control::TunableInfo& info = control::tunable_table[i];
@@ -81,6 +82,7 @@ control::WantedState Reconciler::wanted() const {
   if (live_log_level_) set_bit(state, control::tuned_log_level_bit);
   state.admission = config.publish;
   state.draining = draining_ ? 1 : 0;
+  state.drain_to.set(drain_to_);
   state.keys_bytes = static_cast<uint32_t>(settings_->keys_text.size());
   state.keys_hash = control::fnv1a(settings_->keys_text);
   state.certificates_bytes = static_cast<uint32_t>(settings_->certificates_text.size());
@@ -157,9 +159,10 @@ void Reconciler::set_log_level(std::optional<control::LogLevel> level) {
   live_log_level_ = level;
 }
 
-void Reconciler::set_draining(bool draining) {
+void Reconciler::set_draining(bool draining, std::string to) {
   const std::lock_guard lock(mutex_);
   draining_ = draining;
+  drain_to_ = std::move(to);
 }
 
 TunableView Reconciler::tunable(control::Tunable tunable) const {

@@ -66,7 +66,8 @@ class Reconciler {
   std::expected<void, TuneRefusal> tune(control::Tunable tunable, uint64_t value);
   std::expected<void, TuneRefusal> untune(control::Tunable tunable);
   void set_log_level(std::optional<control::LogLevel> level);  // nothing: back to the file's
-  void set_draining(bool draining);
+  /// `to`: the URL that peers are asked to reconnect to; empty: the one that they came to.
+  void set_draining(bool draining, std::string to = {});
 
   [[nodiscard]] TunableView tunable(control::Tunable tunable) const;
   [[nodiscard]] control::LogLevel log_level() const;
@@ -90,6 +91,7 @@ class Reconciler {
   std::array<std::optional<uint64_t>, control::tunable_count> live_;
   std::optional<control::LogLevel> live_log_level_;
   bool draining_ = false;
+  std::string drain_to_;
   bool adopted_ = false;
   uint64_t epoch_ = 0;
 };

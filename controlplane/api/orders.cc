@@ -2,6 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "controlplane/api/request.h"
@@ -61,14 +62,25 @@ Answer no_tunable(const std::string& key) {
   return refusal(404, "no tunable is called " + clean_text(key, 64), "see penstockctl tune list");
 }
 
-Answer set_draining(Parts& parts, bool draining) {
+// As in WantedState, with its zero.
+constexpr size_t drain_url_bytes_max = sizeof(control::WantedState::drain_to) - 1;
+
+/// Absolute, or relative to what the peer has; workers pass on nothing else.
+bool is_url(std::string_view url) {
+  const bool absolute = url.starts_with("rtmp") && url.find("://") != std::string_view::npos;
+  return url.size() <= drain_url_bytes_max && (absolute || url.starts_with("/")) &&
+         std::ranges::all_of(url, [](char c) { return c > ' ' && c < 0x7F; });
+}
+
+Answer set_draining(Parts& parts, bool draining, const std::string& to) {
   // A drain belongs to the run that is drained: without one there is nothing to remember it for.
   if (!parts.link.current()) return not_attached();
-  parts.reconciler.set_draining(draining);
+  parts.reconciler.set_draining(draining, to);
   const Pushed pushed = push(parts);
   parts.log.write(control::LogLevel::info, draining ? "draining" : "no longer draining",
                   {{"epoch", pushed.epoch}});
   return done({{"draining", draining},
+               {"to", to},
                {"epoch", pushed.epoch},
                {"applied", pushed.applied},
                {"note", note(parts)}});
@@ -194,9 +206,21 @@ Answer reset_tunable(Parts& parts, const Request&, const std::string& key) {
   return tuned(parts, *tunable, previous);
 }
 
-Answer drain(Parts& parts, const Request&, const std::string&) { return set_draining(parts, true); }
+Answer drain(Parts& parts, const Request& request, const std::string&) {
+  const auto body = body_object(request);
+  if (!body) return body.error();
+  std::string to;
+  if (const auto given = body->find("to"); given != body->end()) {
+    if (!given->is_string() || !is_url(given->get_ref<const std::string&>())) {
+      return refusal(422, "to is not a URL that a peer can be sent to",
+                     "for example rtmp://other.example.com:1935, //other.example.com or /live");
+    }
+    to = given->get<std::string>();
+  }
+  return set_draining(parts, true, to);
+}
 Answer undrain(Parts& parts, const Request&, const std::string&) {
-  return set_draining(parts, false);
+  return set_draining(parts, false, {});
 }
 
 Answer set_log_level(Parts& parts, const Request& request, const std::string&) {

@@ -317,7 +317,27 @@ TEST_F(ApiTest, log_level_is_switched_for_both_processes) {
 TEST_F(ApiTest, drain_is_switched_on_and_off) {
   EXPECT_EQ(ask_json("POST", "/api/v1/drain")["draining"], true);
   EXPECT_EQ(dataplane->wanted().draining, 1u);
+  EXPECT_EQ(dataplane->wanted().drain_to.view(), "");
   EXPECT_EQ(ask_json("DELETE", "/api/v1/drain")["draining"], false);
+  EXPECT_EQ(dataplane->wanted().draining, 0u);
+}
+
+TEST_F(ApiTest, drain_has_a_target_that_ends_with_it) {
+  for (const char* to :
+       {"rtmp://other.example:1936", "rtmps://other/live?x=1", "//other", "/live"}) {
+    const std::string body = std::string(R"({"to": ")") + to + R"("})";
+    EXPECT_EQ(ask_json("POST", "/api/v1/drain", body)["to"], to);
+    EXPECT_EQ(dataplane->wanted().drain_to.view(), to);
+  }
+  ask_json("DELETE", "/api/v1/drain");
+  EXPECT_EQ(dataplane->wanted().drain_to.view(), "");
+  for (const std::string& wrong :
+       {std::string(R"({"to": 5})"), std::string(R"({"to": ""})"),
+        std::string(R"({"to": "other.example"})"), std::string(R"({"to": "http://other"})"),
+        std::string(R"({"to": "rtmp://a b"})"),
+        R"({"to": "rtmp://)" + std::string(300, 'x') + R"("})"}) {
+    expect_refusal(ask("POST", "/api/v1/drain", wrong), 422);
+  }
   EXPECT_EQ(dataplane->wanted().draining, 0u);
 }
 
