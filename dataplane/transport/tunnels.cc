@@ -169,7 +169,8 @@ void Tunnels::respond(TunnelRequest* request, uint16_t status, Bytes body) {
   }
 }
 
-/// What became of an answer.
+/// What became of an answer. What follows from it is left to the turn: it may be answers to others
+/// on a carrier that is just being closed.
 void Tunnels::heard(TunnelRequest* request) {
   Tunnel* tunnel = find(request->tunnel);
   if (tunnel == nullptr) return;
@@ -178,7 +179,7 @@ void Tunnels::heard(TunnelRequest* request) {
   } else {
     tunnel->session->lost(tag_of(request), now_);
   }
-  drain(request->tunnel.index);
+  mark_dirty(request->tunnel, *tunnel);
 }
 
 void Tunnels::take_mail() {
@@ -254,8 +255,8 @@ void Tunnels::close(TunnelId id) {
 void Tunnels::turn(Instant now) {
   now_ = now;
   lent_.clear();
-  settle();
   take_mail();
+  settle();
   expire();
 }
 

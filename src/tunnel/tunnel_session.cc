@@ -218,6 +218,10 @@ void TunnelSession::written(Tag tag) {
 }
 
 void TunnelSession::lost(Tag tag, Instant now) {
+  const auto untaken = told_.begin() + static_cast<ptrdiff_t>(told_count_);
+  told_.erase(
+      std::remove_if(untaken, told_.end(), [&](const Told& told) { return told.tag == tag; }),
+      told_.end());
   if (!erase(last_.tags, tag)) {
     for (Place& place : places_) {
       if (erase(place.tags, tag)) break;
