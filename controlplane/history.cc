@@ -74,6 +74,11 @@ void read_number(const json& line, const char* key, Number& number) {
   if (found != line.end() && found->is_number_integer()) number = found->get<Number>();
 }
 
+/// What a line must have to be taken back; a row without it would be there until the next start.
+bool readable(const EndedStream& ended) {
+  return !ended.stream.name.empty() && ended.ended_unix_ms != 0;
+}
+
 std::optional<EndedStream> ended_of(const std::string& text) {
   const json line = json::parse(text, nullptr, false);
   if (!line.is_object()) return std::nullopt;
@@ -86,7 +91,7 @@ std::optional<EndedStream> ended_of(const std::string& text) {
               [&line](const char* key, auto& number) { read_number(line, key, number); });
   read_number(line, "run_id", ended.run_id);
   read_number(line, "ended_unix_ms", ended.ended_unix_ms);
-  if (ended.stream.name.empty() || ended.ended_unix_ms == 0) return std::nullopt;
+  if (!readable(ended)) return std::nullopt;
   return ended;
 }
 
@@ -137,7 +142,7 @@ bool History::add(const std::vector<EndedStream>& ended) {
   const std::lock_guard lock(mutex_);
   std::string lines;
   for (const EndedStream& one : ended) {
-    if (known(one)) continue;
+    if (!readable(one) || known(one)) continue;
     lines += line_of(one);
     ++lines_in_file_;
     remember(one);

@@ -23,8 +23,8 @@ class History {
   /// keeps nothing on disk.
   explicit History(std::string path, size_t kept = streams_kept);
 
-  /// Oldest first. One that is known already (same run, same stream) is left out. False: the file
-  /// could not be written; memory has them nevertheless.
+  /// Oldest first. One that is known already (same run, same stream) or has no name is left out.
+  /// False: the file could not be written; memory has them nevertheless.
   bool add(const std::vector<EndedStream>& ended);
 
   [[nodiscard]] std::vector<EndedStream> newest(size_t offset, size_t limit) const;
