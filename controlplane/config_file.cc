@@ -210,6 +210,7 @@ std::vector<std::string> changed_keys(const config::Config& from, const config::
   compare(from.rtmpe_enabled == to.rtmpe_enabled, "rtmpe.enabled");
   compare(from.publish == to.publish, "admission.publish");
   compare(from.keys == to.keys, "admission.keys");
+  compare(from.login_offer == to.login_offer, "admission.login_offer");
   compare(from.http == to.http, "control.http");
   compare(from.socket == to.socket, "control.socket");
   compare(from.token_file == to.token_file, "control.token_file");

@@ -112,6 +112,10 @@ int run(const std::string& config_file) {
 
   const int signals = open_signals();
   Parts parts(*settings, state->file("history.jsonl"));
+  if (auto opened = parts.users.open(state->file("store.db")); !opened) {
+    return failed(opened.error());
+  }
+  parts.reconciler.set_users(parts.users.text());
   const auto local = api::Server::listen_unix(parts, settings->socket);
   if (!local) return failed(local.error());
   const auto http = api::Server::listen_tcp(parts, settings->http);

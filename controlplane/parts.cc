@@ -139,6 +139,13 @@ std::vector<std::string> warnings(const Parts& parts) {
   if (const auto keys = reconciler.restart_needed_control(); !keys.empty()) {
     lines.push_back("restart of penstock-control needed for: " + joined(keys));
   }
+  if (reconciler.settings()->config.publish == control::AdmissionMode::login &&
+      parts.users.size() == 0) {
+    lines.emplace_back(
+        "admission.publish is \"login\" and there are no users: nobody may publish (penstockctl "
+        "user "
+        "add)");
+  }
   if (reconciler.draining())
     lines.emplace_back("draining: new connections are refused (penstockctl drain --off)");
   const auto attachment = parts.link.current();

@@ -14,6 +14,7 @@
 #include "controlplane/rates.h"
 #include "controlplane/reconciler.h"
 #include "controlplane/region.h"
+#include "controlplane/users.h"
 
 namespace penstock::controlplane {
 
@@ -30,6 +31,7 @@ struct Parts {
   Rates rates;
   Reconciler reconciler;
   KeptWatch kept;
+  Users users;
 };
 
 [[nodiscard]] std::string_view software_version();

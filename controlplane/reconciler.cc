@@ -88,6 +88,9 @@ control::WantedState Reconciler::wanted() const {
   state.certificates_bytes = static_cast<uint32_t>(settings_->certificates_text.size());
   state.certificates_hash = control::fnv1a(settings_->certificates_text);
   state.tls_tickets = config.tls_tickets;
+  state.login_offer = config.login_offer;
+  state.users_bytes = static_cast<uint32_t>(users_text_.size());
+  state.users_hash = control::fnv1a(users_text_);
   return state;
 }
 
@@ -102,9 +105,10 @@ bool Reconciler::reconcile(Attachment& attachment) {
   const std::string& certificates = settings_->certificates_text;
   const bool keys_there = holds(region.keys, keys);
   const bool certificates_there = holds(region.certificates, certificates);
+  const bool users_there = holds(region.users, users_text_);
   epoch_ = std::max(epoch_, readable ? present.epoch : 0);
   // Epoch 0 is a region that nobody has written yet: workers take it for "nothing wanted".
-  const bool lists_there = keys_there && certificates_there;
+  const bool lists_there = keys_there && certificates_there && users_there;
   if (readable && present.epoch != 0 && lists_there && same_but_epoch(present, next)) return false;
 
   // Lists first: until the state is there, its hashes tell readers that these are not theirs.
@@ -112,6 +116,7 @@ bool Reconciler::reconcile(Attachment& attachment) {
   if (!certificates_there) {
     std::memcpy(region.certificates.data(), certificates.data(), certificates.size());
   }
+  if (!users_there) std::memcpy(region.users.data(), users_text_.data(), users_text_.size());
   next.epoch = ++epoch_;
   region.state.write(next);
   attachment.ring_all();
@@ -189,6 +194,11 @@ control::LogLevel Reconciler::log_level() const {
 bool Reconciler::log_level_live() const {
   const std::lock_guard lock(mutex_);
   return live_log_level_.has_value();
+}
+
+void Reconciler::set_users(std::string users_text) {
+  const std::lock_guard lock(mutex_);
+  users_text_ = std::move(users_text);
 }
 
 bool Reconciler::draining() const {

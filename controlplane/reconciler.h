@@ -68,6 +68,7 @@ class Reconciler {
   void set_log_level(std::optional<control::LogLevel> level);  // nothing: back to the file's
   /// `to`: the URL that peers are asked to reconnect to; empty: the one that they came to.
   void set_draining(bool draining, std::string to = {});
+  void set_users(std::string users_text);  // control::users_text()
 
   [[nodiscard]] TunableView tunable(control::Tunable tunable) const;
   [[nodiscard]] control::LogLevel log_level() const;
@@ -92,6 +93,7 @@ class Reconciler {
   std::optional<control::LogLevel> live_log_level_;
   bool draining_ = false;
   std::string drain_to_;
+  std::string users_text_;
   bool adopted_ = false;
   uint64_t epoch_ = 0;
 };

@@ -8,6 +8,8 @@ Verdict judge(const config::Config& config, const control::VerdictRequest& reque
   const bool publish = request.publish != 0;
   if (!publish || config.publish == control::AdmissionMode::open)
     return {.allowed = true, .text = {}};
+  if (config.publish == control::AdmissionMode::login)
+    return {.allowed = false, .text = "login needed: user and password"};
   // keys is sorted (config.h). The name is compared as it came, not cleaned: cleaning makes
   // different names equal.
   const bool listed =

@@ -16,7 +16,8 @@ struct Verdict {
   std::string_view text;  // told to the peer when refused; a literal
 };
 
-/// The policy: everybody plays; who publishes is open, or those names that are in the list of keys.
+/// The policy: everybody plays; who publishes is open, or those names that are in the list of keys,
+/// or those who have logged in: of them a worker knows, and does not ask.
 [[nodiscard]] Verdict judge(const config::Config& config, const control::VerdictRequest& request);
 
 /// Answers what the workers ask. Never in a worker's way: a ring that is full means that the worker

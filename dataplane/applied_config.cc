@@ -43,7 +43,9 @@ std::expected<void, std::string> replace_file(const std::string& path, std::stri
 }  // namespace
 
 AppliedConfigFile::AppliedConfigFile(std::string state_dir)
-    : path_(state_dir + "/applied.toml"), live_path_(state_dir + "/applied_live") {}
+    : path_(state_dir + "/applied.toml"),
+      live_path_(state_dir + "/applied_live"),
+      users_path_(state_dir + "/applied_users") {}
 
 std::expected<std::optional<AppliedConfig>, std::string> AppliedConfigFile::load() const {
   const auto text = read_text_file(path_);
@@ -55,7 +57,7 @@ std::expected<std::optional<AppliedConfig>, std::string> AppliedConfigFile::load
   if (!text->ends_with(last_line)) return std::unexpected(path_ + ": incomplete");
   const auto parsed = config::parse(*text, path_);
   if (!parsed) return std::unexpected(parsed.error().front().to_string());
-  AppliedConfig applied{*parsed};
+  AppliedConfig applied{.config = *parsed, .users = users()};
   if (const auto live = read_text_file(live_path_)) {
     size_t from = 0;
     while (from < live->size()) {
@@ -83,7 +85,13 @@ std::expected<void, std::string> AppliedConfigFile::store(const AppliedConfig& a
     live += std::string(log_level_name) + '\n';
   }
   if (auto stored = replace_file(live_path_, live); !stored) return stored;
+  if (auto stored = replace_file(users_path_, applied.users); !stored) return stored;
   return replace_file(path_, config::render(applied.config) + std::string(last_line));
+}
+
+std::string AppliedConfigFile::users() const {
+  // Replaced whole or not at all; without it nobody logs in until the control plane is back.
+  return read_text_file(users_path_).value_or("");
 }
 
 void AppliedConfigFile::remove() const {
@@ -94,14 +102,17 @@ void AppliedConfigFile::remove() const {
 std::optional<WantedLists> read_lists(const control::Wanted& wanted,
                                       const control::WantedState& state) {
   if (state.keys_bytes > control::keys_bytes_max ||
-      state.certificates_bytes > control::certificates_bytes_max) {
+      state.certificates_bytes > control::certificates_bytes_max ||
+      state.users_bytes > control::users_bytes_max) {
     return std::nullopt;
   }
   // Copied first: another process may write while we look.
   WantedLists lists{.keys = {wanted.keys.data(), state.keys_bytes},
-                    .certificates = {wanted.certificates.data(), state.certificates_bytes}};
+                    .certificates = {wanted.certificates.data(), state.certificates_bytes},
+                    .users = {wanted.users.data(), state.users_bytes}};
   if (control::fnv1a(lists.keys) != state.keys_hash ||
-      control::fnv1a(lists.certificates) != state.certificates_hash) {
+      control::fnv1a(lists.certificates) != state.certificates_hash ||
+      control::fnv1a(lists.users) != state.users_hash) {
     return std::nullopt;
   }
   return lists;
@@ -109,8 +120,10 @@ std::optional<WantedLists> read_lists(const control::Wanted& wanted,
 
 AppliedConfig merge(const config::Config& base, const control::WantedState& wanted,
                     const WantedLists& lists) {
-  AppliedConfig applied{base};
+  AppliedConfig applied{.config = base};
   applied.config.publish = wanted.admission;
+  applied.config.login_offer = wanted.login_offer;
+  applied.users = lists.users;
   applied.config.log_level = wanted.log_level;
   applied.config.tunables = wanted.tunables;
   applied.config.keys.clear();
@@ -135,6 +148,7 @@ control::WantedState wanted_state(const AppliedConfig& applied, WantedLists& lis
   wanted.tuned_live[0] = static_cast<uint32_t>(applied.tuned_live);
   wanted.tuned_live[1] = static_cast<uint32_t>(applied.tuned_live >> 32);
   wanted.admission = applied.config.publish;
+  wanted.login_offer = applied.config.login_offer;
   wanted.log_level = applied.config.log_level;
   lists = {};
   for (const std::string& key : applied.config.keys) {
@@ -149,6 +163,9 @@ control::WantedState wanted_state(const AppliedConfig& applied, WantedLists& lis
   wanted.certificates_bytes = static_cast<uint32_t>(lists.certificates.size());
   wanted.certificates_hash = control::fnv1a(lists.certificates);
   wanted.tls_tickets = applied.config.tls_tickets;
+  if (applied.users.size() <= control::users_bytes_max) lists.users = applied.users;
+  wanted.users_bytes = static_cast<uint32_t>(lists.users.size());
+  wanted.users_hash = control::fnv1a(lists.users);
   return wanted;
 }
 

@@ -15,6 +15,7 @@ namespace penstock::dataplane {
 
 struct AppliedConfig {
   config::Config config;
+  std::string users;        // control::users_text()
   uint64_t tuned_live = 0;  // bit per tunable that an operator set at run time
 };
 
@@ -29,17 +30,21 @@ class AppliedConfigFile {
   /// old one.
   [[nodiscard]] std::expected<void, std::string> store(const AppliedConfig& applied) const;
   void remove() const;
+  /// The users that were last applied. They outlive a clean stop: no configuration file has them.
+  [[nodiscard]] std::string users() const;
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   std::string path_;
   std::string live_path_;
+  std::string users_path_;
 };
 
 /// The lists of control::Wanted that belong to a state, as far as they are used.
 struct WantedLists {
   std::string keys;
   std::string certificates;
+  std::string users;
 };
 
 /// Nothing when the lists in the region are not those that `state` says (they are being written).

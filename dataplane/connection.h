@@ -59,6 +59,7 @@ struct Connection {
   uint64_t reported_bytes = 0;  // received and sent, when the row was last written
   std::string app;
   std::string software;
+  std::string user;  // who has logged in on it; empty: nobody
   engine::Endpoint peer;
   engine::Transport transport = engine::Transport::rtmp;
   control::AddressText peer_text;

@@ -36,7 +36,8 @@ namespace penstock::dataplane {
   X(command_refused, warning, "command refused", "kind")                                        \
   X(traced, trace, "message", "bytes")                                                          \
   X(verdict_late, warning,                                                                      \
-    "control plane gave no verdict in time: decided by the policy last applied", "number")
+    "control plane gave no verdict in time: decided by the policy last applied", "number")      \
+  X(logged_in, info, "publisher logged in", "number")
 
 enum class LogEvent : uint8_t {
 #define PENSTOCK_LOG_EVENT(name, level, text, number) name,

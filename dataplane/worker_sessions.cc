@@ -57,6 +57,10 @@ void Worker::on(Connection& connection, const rtmp::PublishAsked& event) {
     refuse(connection, made, rtmp::Refusal::bad_name, "server is draining");
     return;
   }
+  if (wanted_.admission == control::AdmissionMode::login &&
+      !login_allows(connection, made, event.query)) {
+    return;
+  }
   ask(connection, std::move(made), event.query);
 }
 
@@ -105,7 +109,8 @@ void Worker::decide_by_own_policy(Connection& connection, uint64_t request_id) {
 }
 
 bool Worker::allowed_by_own_policy(const Ask& ask) const {
-  return !ask.publish || wanted_.admission == control::AdmissionMode::open ||
+  // Who had to log in has done so before the name was asked for.
+  return !ask.publish || wanted_.admission != control::AdmissionMode::keys ||
          keys_.contains(ask.name);
 }
 

@@ -23,17 +23,6 @@ std::optional<Answer> order(Parts& parts, uint32_t worker, const control::Comman
                  "try again; if it stays so, the worker hangs: see penstockctl workers");
 }
 
-/// What the operator should know of an order that was taken; empty when all is well.
-std::string note(const Parts& parts) {
-  if (!parts.link.current()) {
-    return fmt::format(
-        "{}: nothing runs with it yet; penstock-control keeps it and hands it over when penstockd "
-        "starts",
-        not_attached_text);
-  }
-  return parts.kept.kept() ? std::string() : std::string(not_kept_text);
-}
-
 Answer tuned(Parts& parts, control::Tunable tunable, uint64_t previous) {
   const Pushed pushed = push(parts);
   const TunableView now = parts.reconciler.tunable(tunable);
@@ -96,6 +85,16 @@ Answer level_set(Parts& parts) {
 }
 
 }  // namespace
+
+std::string note(const Parts& parts) {
+  if (!parts.link.current()) {
+    return fmt::format(
+        "{}: nothing runs with it yet; penstock-control keeps it and hands it over when penstockd "
+        "starts",
+        not_attached_text);
+  }
+  return parts.kept.kept() ? std::string() : std::string(not_kept_text);
+}
 
 Answer kick_stream(Parts& parts, const Request& request, const std::string& name) {
   const auto reason = reason_of(request, "kicked by the operator");

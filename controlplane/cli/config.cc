@@ -123,6 +123,7 @@ std::string render_config(const Json& config, const Paint& paint) {
   keys.add("rtmpe.enabled", flag_of(config, "rtmpe_enabled") ? "true" : "false",
            flag_of(config, "rtmpe_enabled") ? Colour::yellow : Colour::plain);
   keys.add("admission.publish", text_of(config, "publish"));
+  keys.add("admission.login_offer", text_of(config, "login_offer"));
   keys.add("admission.keys",
            fmt::format("{} (not shown)", count_of(part_of(config, "keys"), "count")));
   keys.add("control.http", text_of(config, "http"));

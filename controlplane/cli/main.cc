@@ -79,6 +79,7 @@ int run(int argc, char** argv) {
   add_tune(program);
   add_drain(program);
   add_log_level(program);
+  add_user(program);
   add_version(program);
 
   try {

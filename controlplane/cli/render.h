@@ -26,6 +26,9 @@ namespace penstock::controlplane::cli {
 [[nodiscard]] std::string render_tunables(const Json& tunables, const Paint& paint);
 [[nodiscard]] std::string render_tunable(const Json& tunable, const Paint& paint);
 [[nodiscard]] std::string render_tune_set(const Json& result, const std::string& unit);
+[[nodiscard]] std::string render_users(const Json& users, const Paint& paint);
+/// `what`: "added", "changed", "removed".
+[[nodiscard]] std::string render_user_changed(const Json& result, const std::string& what);
 [[nodiscard]] std::string render_history(const Json& history, const Paint& paint);
 
 /// One picture of `top`, exactly `rows` lines of at most `columns`, without a final newline.

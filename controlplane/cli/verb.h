@@ -31,6 +31,7 @@ void add_tune(const Verb& program);
 void add_drain(const Verb& program);
 void add_history(const Verb& program);
 void add_log_level(const Verb& program);
+void add_user(const Verb& program);
 void add_version(const Verb& program);
 
 /// Prints the failure (with --json as an object) on stderr. Always ExitCode::failed.

@@ -66,6 +66,7 @@ const std::vector<Reader::Key>& Reader::keys() {
         {"rtmpe.enabled", &Reader::take_rtmpe_enabled},
         {"admission.publish", &Reader::take_publish},
         {"admission.keys", &Reader::take_keys},
+        {"admission.login_offer", &Reader::take_login_offer},
         {"control.http", &Reader::take_http},
         {"control.socket", &Reader::take_socket},
         {"control.token_file", &Reader::take_token_file},
@@ -268,6 +269,13 @@ void Reader::take_publish(std::string_view name, const toml::node& node) {
 
 void Reader::take_rtmpe_enabled(std::string_view name, const toml::node& node) {
   flag(name, node, config_.rtmpe_enabled);
+}
+
+void Reader::take_login_offer(std::string_view name, const toml::node& node) {
+  choice<control::LoginOffer>(name, node, config_.login_offer,
+                              {{"adobe", control::LoginOffer::adobe},
+                               {"llnw", control::LoginOffer::llnw},
+                               {"query", control::LoginOffer::query}});
 }
 
 void Reader::take_keys(std::string_view name, const toml::node& node) {

@@ -86,6 +86,7 @@ class Reader {
 
   void take_rtmpe_enabled(std::string_view name, const toml::node& node);
   void take_publish(std::string_view name, const toml::node& node);
+  void take_login_offer(std::string_view name, const toml::node& node);
   void take_keys(std::string_view name, const toml::node& node);
   void take_socket(std::string_view name, const toml::node& node);
   void take_token_file(std::string_view name, const toml::node& node);

@@ -131,6 +131,7 @@ std::string render(const Config& config) {
   section(out, "admission");
   line(out, "publish", quoted(admission_name(config.publish)));
   line(out, "keys", keys_text(config.keys));
+  line(out, "login_offer", quoted(login_offer_name(config.login_offer)));
   tunables_of(out, "admission", config.tunables);
   section(out, "limits");
   tunables_of(out, "limits", config.tunables);
@@ -144,6 +145,18 @@ std::string render(const Config& config) {
   line(out, "format", config.log_format == LogFormat::json ? "\"json\"" : "\"text\"");
   line(out, "level", quoted(log_level_name(config.log_level)));
   return out;
+}
+
+std::string_view login_offer_name(control::LoginOffer offer) {
+  switch (offer) {
+    case control::LoginOffer::adobe:
+      return "adobe";
+    case control::LoginOffer::llnw:
+      return "llnw";
+    case control::LoginOffer::query:
+      return "query";
+  }
+  return "adobe";
 }
 
 std::string_view admission_name(control::AdmissionMode mode) {

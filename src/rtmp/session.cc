@@ -41,6 +41,7 @@ Bytes Session::take_unread() {
   return unread;
 }
 
+void Session::answer_connect(const Verdict& verdict) { state_->answer_connect(verdict); }
 void Session::answer_publish(uint32_t message_stream_id, const Verdict& verdict, Instant now) {
   state_->answer_publish(message_stream_id, verdict, now);
 }

@@ -74,7 +74,7 @@ Session::State::Report Session::State::on_connect(const Command& command, uint32
     reply(command, call_error(command.transaction, code, why));
     return std::unexpected(fault);
   };
-  if (connected) {
+  if (connected || connect_asked) {
     return refuse("NetConnection.Connect.Rejected", "already connected", Fault::command_unexpected);
   }
   const ConnectCommand connect = parse_connect(command);
@@ -88,6 +88,28 @@ Session::State::Report Session::State::on_connect(const Command& command, uint32
   }
   app = std::move(*path);
   query = std::move(*merged);
+  if (settings.login) return ask_connect(command, connect);
+  return accept_connect(command, connect);
+}
+
+Session::State::Report Session::State::ask_connect(const Command& command,
+                                                   const ConnectCommand& connect) {
+  scratch_name = split_query(connect.app).path;
+  scratch_used = true;
+  connect_asked = std::make_unique<Command>(command);
+  return ConnectAsked{
+      .app = scratch_name, .query = query, .publishes = connect.type == "nonprivate"};
+}
+
+void Session::State::answer_connect(const Verdict& verdict) {
+  const std::unique_ptr<Command> asked = std::move(connect_asked);
+  if (asked == nullptr) return;
+  if (verdict.allowed()) return queue(accept_connect(*asked, parse_connect(*asked)));
+  reply(*asked, call_error(asked->transaction, "NetConnection.Connect.Rejected", verdict.text));
+  send_status(0, notice("close"));
+}
+
+Connected Session::State::accept_connect(const Command& command, const ConnectCommand& connect) {
   note_abilities(connect);
   connected = true;
   phase_since = now;
@@ -100,7 +122,7 @@ Session::State::Report Session::State::on_connect(const Command& command, uint32
   reply(command, connect_result(command.transaction, connect.amf3, connect.capabilities));
   send_status(0, notice("onBWDone"));
   scratch_text = connect.flash_ver.substr(0, flash_ver_bytes_max);
-  scratch_query = of_url.path.substr(0, tc_url_bytes_max);
+  scratch_query = split_query(connect.tc_url).path.substr(0, tc_url_bytes_max);
   scratch_used = true;
   return Connected{
       .app = app, .flash_ver = scratch_text, .tc_url = scratch_query, .amf3 = connect.amf3};

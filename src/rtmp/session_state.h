@@ -83,6 +83,9 @@ struct alignas(64) Session::State {
   // ---- session_commands.cc ----
   Report on_command(uint8_t type, uint32_t message_stream_id, Bytes body);
   Report on_connect(const Command& command, uint32_t message_stream_id);
+  Report ask_connect(const Command& command, const ConnectCommand& connect);
+  Connected accept_connect(const Command& command, const ConnectCommand& connect);
+  void answer_connect(const Verdict& verdict);
   Report on_release_stream(const Command& command, uint32_t message_stream_id);
   Report on_fc_publish(const Command& command, uint32_t message_stream_id);
   Report on_fc_unpublish(const Command& command, uint32_t message_stream_id);
@@ -180,8 +183,9 @@ struct alignas(64) Session::State {
   std::array<Event, 2> queue_events;
   Piece held_piece;
 
-  std::string app;    // normalised
-  std::string query;  // of connect
+  std::string app;                         // normalised
+  std::string query;                       // of connect
+  std::unique_ptr<Command> connect_asked;  // the connect that waits for the owner's answer
 
   // What the views of the last event may point to; freed by the next call of next().
   std::vector<uint8_t> scratch_body;

@@ -69,6 +69,7 @@ struct Config {
   bool rtmpe_enabled = false;
   control::AdmissionMode publish = control::AdmissionMode::open;
   std::vector<std::string> keys;  // "app/name", sorted, unique
+  control::LoginOffer login_offer = control::LoginOffer::adobe;
   std::string http = "127.0.0.1:8935";
   std::string socket;      // default state_dir/control.sock
   std::string token_file;  // needed when http is not loopback
@@ -107,6 +108,8 @@ struct Problem {
 
 /// "open", "keys" or "login", as admission.publish takes it.
 [[nodiscard]] std::string_view admission_name(control::AdmissionMode mode);
+/// "adobe", "llnw" or "query", as admission.login_offer takes it.
+[[nodiscard]] std::string_view login_offer_name(control::LoginOffer offer);
 
 [[nodiscard]] std::string to_string(const ListenAddress& address);
 

@@ -25,6 +25,7 @@ struct SessionSettings {
   uint64_t connect_to_publish_ns = 10 * ns_per_s;
   uint64_t first_media_ns = 15 * ns_per_s;
   uint64_t silent_publisher_ns = 8 * ns_per_s;
+  bool login = false;  // connects are reported by ConnectAsked, and wait for answer_connect()
 };
 
 // ---- What a session reports. Views are valid until the next call of next() or feed(). ----
@@ -37,7 +38,15 @@ struct HandshakeDone {
   bool digest = false;
 };
 
-/// connect was accepted by the session itself.
+/// Only with SessionSettings::login. Answer with answer_connect(); until then the peer may do
+/// nothing else.
+struct ConnectAsked {
+  std::string_view app;    // as sent, without query
+  std::string_view query;  // of app and tcUrl, merged
+  bool publishes = false;  // it says so: "type" is "nonprivate", which players leave out
+};
+
+/// connect was accepted, by the session itself or by answer_connect().
 struct Connected {
   std::string_view app;        // normalised, without query
   std::string_view flash_ver;  // the encoder's or player's name of itself; may be empty
@@ -118,7 +127,7 @@ struct Tolerated {
 
 using Event = std::variant<NeedInput, HandshakeDone, Connected, PublishAsked, PlayAsked, MediaPiece,
                            MediaAborted, DataMessage, PublishEnded, PlayEnded, PlayPaused,
-                           ReceiveChanged, Tolerated>;
+                           ReceiveChanged, Tolerated, ConnectAsked>;
 
 /// Why a publish or play is refused; each has the code that clients stop on (protocol: 6.2, 6.4).
 enum class Refusal : uint8_t {
@@ -164,6 +173,9 @@ class Session {
   /// must wait for a verdict keeps it and feeds it later. Views of it die with what was fed.
   [[nodiscard]] Bytes take_unread();
 
+  /// On allowed: all that ends with the result, and Connected is the next event. On refused:
+  /// NetConnection.Connect.Rejected with the verdict's text, and "close"; the owner closes.
+  void answer_connect(const Verdict& verdict);
   /// On allowed: StreamBegin, onStatus NetStream.Publish.Start, onFCPublish. On refused: the error
   /// status, and the owner closes the connection after the outbox has gone out (FFmpeg does not
   /// close by itself). The clock for the first media starts at `now`, or at the last feed when that

@@ -92,6 +92,7 @@ class OpenapiTest : public Plane {
     ASSERT_TRUE(dataplane->region().worker(0).ended.push(gone));
     control::ConnectionRow row;
     row.connection_id = 42;
+    row.transport.set("rtmp");
     dataplane->put_connection(0, 0, row);
     turn(1'000);
   }
@@ -142,6 +143,16 @@ constexpr Asked asked[] = {
     {"PUT /api/v1/tunables/{key}", "/api/v1/tunables/gop_bytes", "{\"value\":-1}", 422},
     {"PUT /api/v1/tunables/{key}", "/api/v1/tunables/streams_max", "{\"value\":5}", 409},
     {"DELETE /api/v1/tunables/{key}", "/api/v1/tunables/gop_bytes", "", 200},
+    {"POST /api/v1/users", "/api/v1/users", "{\"name\":\"bob\",\"allow\":[\"live/*\"]}", 200},
+    {"POST /api/v1/users", "/api/v1/users", "{\"name\":\"bob\",\"password\":\"x\"}", 409},
+    {"POST /api/v1/users", "/api/v1/users", "{\"name\":\"b&b\"}", 422},
+    {"POST /api/v1/users", "/api/v1/users", "{}", 400},
+    {"GET /api/v1/users", "/api/v1/users", "", 200},
+    {"PUT /api/v1/users/{name}", "/api/v1/users/bob", "{\"make_password\":true}", 200},
+    {"PUT /api/v1/users/{name}", "/api/v1/users/bob", "{}", 400},
+    {"PUT /api/v1/users/{name}", "/api/v1/users/eve", "{\"allow\":[]}", 404},
+    {"DELETE /api/v1/users/{name}", "/api/v1/users/bob", "", 200},
+    {"DELETE /api/v1/users/{name}", "/api/v1/users/bob", "", 404},
     {"POST /api/v1/drain", "/api/v1/drain", "", 200},
     {"DELETE /api/v1/drain", "/api/v1/drain", "", 200},
     {"PUT /api/v1/log/level", "/api/v1/log/level", "{\"level\":\"error\"}", 200},

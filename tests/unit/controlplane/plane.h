@@ -22,6 +22,7 @@ class Plane : public testing::Test {
     auto loaded = load_settings(folder.file("penstock.toml"));
     if (!loaded) throw std::runtime_error(loaded.error().at(0).to_string());
     parts = std::make_unique<Parts>(*loaded, folder.file("history.jsonl"));
+    if (!parts->users.open(folder.file("store.db"))) throw std::runtime_error("no store");
     steering = std::make_unique<Steering>(*parts, folder.file("dataplane.sock"));
   }
 
@@ -32,7 +33,7 @@ class Plane : public testing::Test {
   void start_dataplane(FakeDataplane::Shape shape = {}) {
     dataplane.reset();
     dataplane = std::make_unique<FakeDataplane>(folder.path(), std::move(shape));
-    turn();  // loses what is gone
+    turn();       // loses what is gone
     turn(1'100);  // attaches, also after an attachment that did not last
     const auto attachment = parts->link.current();
     ASSERT_TRUE(attachment != nullptr);

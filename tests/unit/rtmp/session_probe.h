@@ -207,6 +207,7 @@ class SessionProbe {
 
   void answer(const rtmp::Event& event) {
     const rtmp::Verdict verdict{.refusal = *answers, .text = "asked and answered"};
+    if (std::holds_alternative<rtmp::ConnectAsked>(event)) session.answer_connect(verdict);
     if (const auto* publish = std::get_if<rtmp::PublishAsked>(&event)) {
       session.answer_publish(publish->message_stream_id, verdict, now);
     }
@@ -216,6 +217,10 @@ class SessionProbe {
   }
 
   void on(const rtmp::NeedInput&) {}
+  void on(const rtmp::ConnectAsked& e) {
+    events.push_back("connect asked " + text(e.app) + " ? " + text(e.query) +
+                     (e.publishes ? " to publish" : ""));
+  }
   void on(const rtmp::HandshakeDone& e) {
     events.push_back(e.digest ? "handshake digest" : "handshake simple");
   }

@@ -1,0 +1,180 @@
+#include "controlplane/users.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "penstock/control/layout.h"
+#include "tests/unit/controlplane/plane.h"
+#include "tests/unit/controlplane/support.h"
+
+namespace penstock::controlplane {
+namespace {
+
+using Kind = UserRefusal::Kind;
+
+std::unique_ptr<Users> opened(const TempDir& folder) {
+  auto users = std::make_unique<Users>();
+  const auto result = users->open(folder.file("store.db"));
+  EXPECT_TRUE(result.has_value()) << result.error();
+  return users;
+}
+
+TEST(user_row, hashes_are_those_of_the_vectors) {
+  std::ifstream file(std::string(VECTORS_DIR) + "/auth.json");
+  const auto vectors = nlohmann::json::parse(file);
+  const control::UserRow row = user_row("bob", "secret", {}, "8a3f");
+  EXPECT_EQ(row.adobe_hash, vectors["adobe"]["md5_1_base64"]);
+  EXPECT_EQ(row.llnw_hash, vectors["llnw"]["ha1"]);
+  EXPECT_EQ(user_row("bob", "secret", {}).salt.size(), control::user_salt_bytes);
+  EXPECT_NE(user_row("bob", "secret", {}).salt, user_row("bob", "secret", {}).salt);
+}
+
+TEST(random_password, is_long_and_never_the_same) {
+  std::set<std::string> made;
+  for (int i = 0; i < 100; ++i) made.insert(random_password());
+  EXPECT_EQ(made.size(), 100u);
+  EXPECT_EQ(made.begin()->size(), 20u);
+}
+
+TEST(users, outlive_the_process_that_made_them) {
+  const TempDir folder;
+  std::string text;
+  {
+    const auto users = opened(folder);
+    ASSERT_TRUE(users->add("eve", "two words", {"studio/*", "live/a,b"}).has_value());
+    ASSERT_TRUE(users->add("bob", "secret", {}).has_value());
+    text = users->text();
+  }
+  const auto users = opened(folder);
+  EXPECT_EQ(users->text(), text) << "the decoy's secret and all salts are the same";
+  const control::UserList list = control::parse_users(text);
+  EXPECT_FALSE(list.decoy.empty());
+  ASSERT_EQ(list.users.size(), 2u);
+  EXPECT_EQ(list.users[0].name, "bob") << "sorted";
+  EXPECT_EQ(list.users[1],
+            user_row("eve", "two words", {"studio/*", "live/a,b"}, list.users[1].salt));
+  EXPECT_EQ(users->list()[1].allow, (std::vector<std::string>{"studio/*", "live/a,b"}));
+}
+
+TEST(users, are_changed_and_removed) {
+  const TempDir folder;
+  const auto users = opened(folder);
+  ASSERT_TRUE(users->add("bob", "secret", {"live/*"}).has_value());
+  const std::string before = users->text();
+  ASSERT_TRUE(users->change("bob", "other", {}).has_value());
+  EXPECT_NE(users->text(), before);
+  EXPECT_EQ(users->list()[0].allow, std::vector<std::string>{"live/*"});
+  const std::string changed = users->text();
+  ASSERT_TRUE(users->change("bob", {}, std::vector<std::string>{}).has_value());
+  EXPECT_EQ(control::parse_users(users->text()).users[0].adobe_hash,
+            control::parse_users(changed).users[0].adobe_hash);
+  EXPECT_TRUE(users->list()[0].allow.empty());
+  ASSERT_TRUE(users->remove("bob").has_value());
+  EXPECT_EQ(users->size(), 0u);
+  EXPECT_EQ(users->remove("bob").error().kind, Kind::missing);
+  EXPECT_EQ(users->change("bob", "x", {}).error().kind, Kind::missing);
+}
+
+TEST(users, what_encoders_cannot_send_is_refused) {
+  const TempDir folder;
+  const auto users = opened(folder);
+  for (const char* name : {"", "b&b", "b b", "b?", "b=c", "b/c", "bäb", "a\tb"}) {
+    EXPECT_EQ(users->add(name, "secret", {}).error().kind, Kind::invalid) << name;
+  }
+  EXPECT_FALSE(users->add(std::string(65, 'a'), "secret", {}).has_value());
+  for (const char* password : {"", "a&b", "a?b", "a\nb"}) {
+    EXPECT_EQ(users->add("bob", password, {}).error().kind, Kind::invalid) << password;
+  }
+  EXPECT_FALSE(users->add("bob", std::string(129, 'a'), {}).has_value());
+  for (const char* pattern : {"", "*/a", "/live", "live//a", "live/a?b", "li\tve/*"}) {
+    EXPECT_EQ(users->add("bob", "secret", {pattern}).error().kind, Kind::invalid) << pattern;
+  }
+  EXPECT_EQ(users->size(), 0u);
+  ASSERT_TRUE(users->add("b.o_b-1@x", "pässword = +/", {"*"}).has_value());
+  EXPECT_EQ(users->add("b.o_b-1@x", "secret", {}).error().kind, Kind::exists);
+}
+
+TEST(users, the_store_is_for_its_owner_alone_and_holds_no_password) {
+  const TempDir folder;
+  folder.write("store.db", "");
+  ::chmod(folder.file("store.db").c_str(), 0644);
+  const auto users = opened(folder);
+  ASSERT_TRUE(users->add("bob", "correct horse battery", {}).has_value());
+  struct stat status {};
+  ASSERT_EQ(::stat(folder.file("store.db").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  EXPECT_EQ(folder.read("store.db").find("correct horse"), std::string::npos);
+  const std::string hash = control::parse_users(users->text()).users[0].llnw_hash;
+  EXPECT_NE(folder.read("store.db").find(hash), std::string::npos);
+  ASSERT_TRUE(users->remove("bob").has_value());
+  EXPECT_EQ(folder.read("store.db").find(hash), std::string::npos) << "removed is overwritten";
+}
+
+TEST(store, what_is_no_store_is_told_with_what_to_do) {
+  const TempDir folder;
+  folder.write("store.db", std::string(8192, 'x'));
+  Users users;
+  const auto result = users.open(folder.file("store.db"));
+  ASSERT_FALSE(result.has_value());
+  EXPECT_NE(result.error().find("store.db: file is not a database; move it away"),
+            std::string::npos)
+      << result.error();
+  EXPECT_EQ(folder.read("store.db"), std::string(8192, 'x')) << "and nothing is written over it";
+}
+
+TEST(store, one_of_a_newer_version_is_left_alone) {
+  const TempDir folder;
+  {
+    auto store = Store::open(folder.file("store.db"));
+    ASSERT_TRUE(store.has_value()) << store.error();
+    ASSERT_TRUE(store->statement("INSERT INTO migrations VALUES (1000, 1)").run());
+  }
+  const auto store = Store::open(folder.file("store.db"));
+  ASSERT_FALSE(store.has_value());
+  EXPECT_NE(store.error().find("newer version"), std::string::npos) << store.error();
+}
+
+class UsersPlane : public Plane {};
+
+TEST_F(UsersPlane, a_change_is_with_the_workers_when_the_request_is_answered) {
+  start_dataplane();
+  const auto added = ask_json("POST", "/api/v1/users", R"({"name":"bob","password":"secret"})");
+  EXPECT_TRUE(added["applied"].get<bool>()) << added;
+  EXPECT_FALSE(added.contains("password")) << "what was given is not repeated";
+  control::Wanted& wanted = dataplane->region().wanted();
+  const control::WantedState state = dataplane->wanted();
+  const std::string text(wanted.users.data(), state.users_bytes);
+  EXPECT_EQ(text, parts->users.text());
+  EXPECT_EQ(state.users_hash, control::fnv1a(text));
+  ASSERT_EQ(ask("DELETE", "/api/v1/users/bob").status, 200);
+  const control::WantedState after = dataplane->wanted();
+  EXPECT_TRUE(control::parse_users({wanted.users.data(), after.users_bytes}).users.empty());
+}
+
+TEST_F(UsersPlane, a_password_that_is_made_is_told_once_and_works) {
+  const auto added = ask_json("POST", "/api/v1/users", R"({"name":"bob"})");
+  const std::string password = added["password"];
+  const control::UserRow row = control::parse_users(parts->users.text()).users.at(0);
+  EXPECT_EQ(row, user_row("bob", password, {}, row.salt));
+  EXPECT_EQ(ask("GET", "/api/v1/users").body.find(password), std::string::npos);
+}
+
+TEST_F(UsersPlane, nobody_may_publish_is_a_warning) {
+  folder.write("penstock.toml", config_text("[admission]\npublish = \"login\"\n"));
+  ASSERT_TRUE(reload(*parts).has_value());
+  const auto told = [&] {
+    std::string all;
+    for (const std::string& line : warnings(*parts)) all += line + "\n";
+    return all.find("there are no users") != std::string::npos;
+  };
+  EXPECT_TRUE(told());
+  ASSERT_EQ(ask("POST", "/api/v1/users", R"({"name":"bob"})").status, 200);
+  EXPECT_FALSE(told());
+}
+
+}  // namespace
+}  // namespace penstock::controlplane

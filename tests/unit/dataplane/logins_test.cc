@@ -1,0 +1,165 @@
+#include "dataplane/logins.h"
+
+#include <gtest/gtest.h>
+
+#include "penstock/rtmp/publisher_auth.h"
+
+namespace penstock::dataplane {
+namespace {
+
+const Instant start{5'000 * ns_per_s};
+
+engine::Endpoint address(uint8_t last) {
+  engine::Endpoint peer;
+  peer.address[0] = 192;
+  peer.address[3] = last;
+  peer.port = 4000;
+  return peer;
+}
+
+control::UserRow user(std::string name, std::string password, std::vector<std::string> allow = {}) {
+  return {.name = name,
+          .salt = "8a3f8a3f",
+          .adobe_hash = rtmp::adobe_password_hash(name, "8a3f8a3f", password),
+          .llnw_hash = rtmp::llnw_password_hash(name, password),
+          .allow = std::move(allow)};
+}
+
+struct Door {
+  Logins logins{rtmp::Digest{1}, 7};
+  Door() {
+    logins.set_users(
+        {.decoy = "decoy", .users = {user("bob", "secret", {"live/*"}), user("eve", "apple")}});
+  }
+  Logins::Answer connect(std::string_view query, bool publishes = true,
+                         control::LoginOffer offer = control::LoginOffer::adobe,
+                         Instant now = start, uint8_t from = 7) {
+    return logins.connect({.app = "live", .query = query, .publishes = publishes}, address(from),
+                          offer, now);
+  }
+  Logins::Answer publish(std::string_view who, std::string_view stream, std::string_view query = {},
+                         Instant now = start, uint8_t from = 7) {
+    return logins.publish(who, stream, query, address(from), now);
+  }
+};
+
+struct ConnectCase {
+  const char* query;
+  bool publishes;
+  control::LoginOffer offer;
+  bool allowed;
+  const char* told;
+};
+
+TEST(logins, connect_is_refused_only_to_who_will_have_to_log_in) {
+  using control::LoginOffer;
+  const ConnectCase cases[] = {
+      {"", false, LoginOffer::adobe, true, ""},
+      {"token=1", false, LoginOffer::adobe, true, ""},
+      {"", true, LoginOffer::adobe, false, "code=403 need auth; authmod=adobe"},
+      {"", true, LoginOffer::llnw, false, "code=403 need auth; authmod=llnw"},
+      {"", true, LoginOffer::query, true, ""},
+      {"user=bob&password=x", true, LoginOffer::adobe, true, ""},
+      {"user=bob", true, LoginOffer::adobe, false, "code=403 need auth; authmod=adobe"},
+      {"authmod=llnw&user=bob", false, LoginOffer::query, false, "reason=needauth&user=bob&nonce="},
+      {"authmod=adobe&user=bob", true, LoginOffer::llnw, false, "reason=needauth&user=bob&salt="},
+  };
+  Door door;
+  for (const ConnectCase& one : cases) {
+    const Logins::Answer answer = door.connect(one.query, one.publishes, one.offer);
+    EXPECT_EQ(answer.allowed, one.allowed) << one.query;
+    EXPECT_NE(answer.text.find(one.told), std::string::npos) << one.query << ": " << answer.text;
+    EXPECT_FALSE(answer.fault.has_value()) << "rounds are no fault";
+    EXPECT_TRUE(answer.user.empty());
+  }
+}
+
+TEST(logins, publish_needs_a_user_and_a_name_that_it_may_use) {
+  Door door;
+  EXPECT_TRUE(door.publish("bob", "live/cam").allowed);
+  EXPECT_EQ(door.publish("bob", "studio/cam").text, "this user may not publish this name");
+  EXPECT_TRUE(door.publish("eve", "studio/cam").allowed);
+  EXPECT_EQ(door.publish("", "live/cam").text, "login needed: user and password");
+  EXPECT_FALSE(door.publish("", "live/cam").fault.has_value());
+  EXPECT_FALSE(door.publish("removed", "live/cam").allowed);
+  const Logins::Answer in = door.publish("", "live/cam", "user=bob&password=secret");
+  EXPECT_TRUE(in.allowed);
+  EXPECT_EQ(in.user, "bob");
+  EXPECT_FALSE(door.publish("", "studio/cam", "user=bob&pass=secret").allowed);
+  for (const char* query : {"user=bob&password=apple", "user=nobody&password=secret"}) {
+    const Logins::Answer answer = door.publish("", "live/cam", query);
+    EXPECT_EQ(answer.text, "login failed") << query;
+    EXPECT_EQ(answer.fault, Fault::login_failed);
+  }
+}
+
+TEST(logins, users_that_went_cannot_log_in_and_new_ones_can) {
+  Door door;
+  door.logins.set_users({.decoy = "decoy", .users = {user("new", "pear")}});
+  EXPECT_FALSE(door.publish("", "live/cam", "user=bob&password=secret").allowed);
+  EXPECT_TRUE(door.publish("", "live/cam", "user=new&password=pear").allowed);
+  door.logins.set_users({});
+  EXPECT_FALSE(door.publish("", "live/cam", "user=new&password=pear").allowed);
+}
+
+TEST(logins, guessing_from_one_address_is_slowed_down_and_others_are_not) {
+  Door door;
+  const auto guess = [&](Instant now, uint8_t from) {
+    return door.publish("", "live/cam", "user=bob&password=guess", now, from).fault;
+  };
+  for (uint64_t i = 0; i < LoginAttempts::burst; ++i) {
+    EXPECT_EQ(guess(start, 7), Fault::login_failed) << i;
+  }
+  EXPECT_EQ(guess(start, 7), Fault::login_flood);
+  EXPECT_FALSE(door.publish("", "live/cam", "user=bob&password=secret").allowed)
+      << "a right one is not told apart meanwhile";
+  EXPECT_EQ(door.connect("authmod=adobe&user=bob&response=x&opaque=y").fault, Fault::login_flood);
+  EXPECT_FALSE(door.connect("authmod=adobe&user=bob").fault.has_value())
+      << "a challenge tells nothing";
+  EXPECT_EQ(guess(start, 8), Fault::login_failed);
+  EXPECT_TRUE(door.publish("bob", "live/cam").allowed) << "who is in stays in";
+  const Instant later = start.after_ns(LoginAttempts::interval_ns);
+  EXPECT_EQ(guess(later, 7), Fault::login_failed);
+  EXPECT_EQ(guess(later, 7), Fault::login_flood);
+  const Instant much_later = later.after_ns(LoginAttempts::burst * LoginAttempts::interval_ns);
+  EXPECT_TRUE(door.publish("", "live/cam", "user=bob&password=secret", much_later).allowed);
+}
+
+TEST(logins, a_studio_behind_one_address_is_let_in) {
+  Door door;
+  for (int encoder = 0; encoder < 200; ++encoder) {
+    EXPECT_TRUE(door.publish("", "live/cam", "user=bob&password=secret").allowed);
+  }
+}
+
+TEST(login_attempts, a_network_of_ipv6_is_one_address) {
+  LoginAttempts attempts(3);
+  engine::Endpoint peer;
+  peer.ipv6 = true;
+  peer.address[0] = 0x20;
+  for (uint8_t i = 0; i < LoginAttempts::burst; ++i) {
+    peer.address[15] = i;
+    EXPECT_TRUE(attempts.allowed(peer, start));
+    attempts.failed(peer, start);
+  }
+  EXPECT_FALSE(attempts.allowed(peer, start));
+  peer.address[7] = 1;
+  EXPECT_TRUE(attempts.allowed(peer, start));
+}
+
+TEST(login_attempts, many_addresses_do_not_make_it_forget_the_worst) {
+  LoginAttempts attempts(3);
+  for (int i = 0; i < 20; ++i) attempts.failed(address(7), start);
+  engine::Endpoint peer;
+  for (uint32_t i = 0; i < 100'000; ++i) {
+    peer.address[0] = 10;
+    peer.address[1] = static_cast<uint8_t>(i >> 16);
+    peer.address[2] = static_cast<uint8_t>(i >> 8);
+    peer.address[3] = static_cast<uint8_t>(i);
+    attempts.failed(peer, start);
+  }
+  EXPECT_FALSE(attempts.allowed(address(7), start));
+}
+
+}  // namespace
+}  // namespace penstock::dataplane
