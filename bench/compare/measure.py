@@ -9,6 +9,7 @@ import tempfile
 import time
 
 import child
+import machine
 
 # Beyond ramp, warm-up and window: connecting, and what a server that answers slowly takes.
 LOAD_PATIENCE_S = 60.0
@@ -154,7 +155,7 @@ def measure(setup, server, scenario):
             finally:
                 server.stop()
             said.append(server.said())
-        commands.append(" ".join(command))
+        commands.append(" ".join([machine.place_of(pathlib.Path(command[0])), *command[1:]]))
         reports.append(report)
     total = sum(shares.values())
     notes = notes_on(scenario, reports, strangers)

@@ -57,8 +57,8 @@ namespace penstock::control {
     "TLS handshakes that each worker takes; what is above waits, so that media does not")         \
   X(rtmpt_idle_ms, "rtmpt.idle_ms", "ms", 1'000, 600'000, 45'000, true,                           \
     "an RTMPT session without a request for so long is ended")                                    \
-  X(rtmpt_sessions_max, "rtmpt.sessions_max", "sessions", 1, 1'000'000, 4'096, true,              \
-    "RTMPT sessions at once, on each worker")                                                     \
+  X(rtmpt_sessions_max, "rtmpt.sessions_max", "sessions", 1, 1'000'000, 4'096, false,             \
+    "RTMPT sessions at once, on each worker; more are refused")                                                     \
   X(rtmpe_handshakes_per_second, "rtmpe.handshakes_per_second", "per second", 1, 100'000, 100,    \
     true, "RTMPE key agreements that each worker takes; what is above waits")
 
