@@ -40,6 +40,10 @@ constexpr std::array<const char*, 1> migrations = {
 
 constexpr const char* what_to_do =
     "; move it away to begin with an empty one, or put a backup in its place";
+constexpr const char* newer_text =
+    "a newer version of penstock-control has written it, and an older one cannot read it";
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 /// SQLite would make it by the umask, and its journal takes the mode over.
 std::expected<void, std::string> make_private(const std::string& path) {
@@ -48,8 +52,9 @@ std::expected<void, std::string> make_private(const std::string& path) {
   const int cause = errno;
   if (file >= 0) ::close(file);
   if (made) return {};
-  return std::unexpected("cannot open " + path + ": " + std::strerror(cause) +
-                         "; it has to be a file of the user that penstock-control runs as");
+  return std::unexpected(
+      "cannot open " + path + ": " + std::strerror(cause) +
+      "; state_dir and what is in it have to belong to the user that penstock-control runs as");
 }
 
 }  // namespace
@@ -127,7 +132,12 @@ std::string Store::migrate() {
   Statement had = statement("SELECT coalesce(max(version), 0) FROM migrations");
   if (!had.step()) return problem();
   const uint64_t version = had.number(0);
-  if (version > migrations.size()) return "a newer version of penstock-control has written it";
+  if (version > migrations.size()) return newer_text;
+  // A page that is damaged would else be found when it is too late: at a change, or at a login of
+  // the user on it. 4 MiB at most take some milliseconds.
+  Statement whole = statement("PRAGMA quick_check(1)");
+  if (!whole.step()) return problem();
+  if (whole.text(0) != "ok") return "it is damaged: " + first_line(whole.text(0));
   for (uint64_t next = version; next < migrations.size(); ++next) {
     const bool done =
         execute("BEGIN IMMEDIATE") && execute(migrations[next]) &&

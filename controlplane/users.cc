@@ -261,4 +261,9 @@ std::string Users::text() const {
   return control::users_text(rows_);
 }
 
+void Users::hand_to(const std::function<void(std::string)>& take) const {
+  const std::lock_guard lock(mutex_);
+  take(control::users_text(rows_));
+}
+
 }  // namespace penstock::controlplane

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -53,6 +54,9 @@ class Users {
   /// As the region wants it: control::users_text(). It holds what an attacker would need: for the
   /// region alone.
   [[nodiscard]] std::string text() const;
+  /// Gives that to `take` while nobody changes anything, so that of two changes at once the later
+  /// one is also taken later.
+  void hand_to(const std::function<void(std::string)>& take) const;
 
  private:
   [[nodiscard]] bool load();

@@ -66,7 +66,7 @@ std::expected<Asked, Answer> asked_in(const json& body) {
 
 /// Takes the change to the workers, and says so.
 Answer changed(Parts& parts, std::string_view what, const std::string& name, json answer) {
-  parts.reconciler.set_users(parts.users.text());
+  parts.users.hand_to([&](std::string text) { parts.reconciler.set_users(std::move(text)); });
   const Pushed pushed = push(parts);
   parts.log.write(control::LogLevel::info, what, {{"user", name}, {"epoch", pushed.epoch}});
   answer["name"] = name;

@@ -1,13 +1,17 @@
 #include <fmt/format.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/verb.h"
+#include "penstock/control/users.h"
 
 namespace penstock::controlplane::cli {
 namespace {
@@ -22,6 +26,12 @@ struct Arguments {
   bool password_stdin = false;
 };
 
+/// Nobody has one with a slash, and a path with one is another's.
+std::string wrong_name(const std::string& name) {
+  if (control::is_user_name(name)) return {};
+  return "not a user name: 1 to 64 letters, digits, '.', '_', '-' and '@'";
+}
+
 std::string target_of(const std::string& name) { return "/api/v1/users/" + escaped(name); }
 
 /// "live/*,studio/*" as a list.
@@ -35,14 +45,41 @@ Json patterns_in(const std::string& text) {
   return patterns;
 }
 
-/// The first line of stdin: an argument would be seen in the list of processes, and kept in the
-/// shell's history.
-std::string password_of_stdin() {
+/// A line of stdin.
+std::string input_line() {
   std::string line;
   char c = 0;
   while (line.size() < password_line_bytes_max && std::cin.get(c) && c != '\n') line += c;
   if (line.ends_with('\r')) line.pop_back();
   return line;
+}
+
+/// A line that is typed and does not show. A signal that ends the program within leaves the
+/// terminal to the shell, which sets its own.
+std::string typed_line(std::string_view prompt) {
+  std::cerr << prompt << std::flush;
+  termios before{};
+  const bool hidden = ::tcgetattr(STDIN_FILENO, &before) == 0;
+  termios silent = before;
+  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  if (hidden) ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+  const std::string line = input_line();
+  if (hidden) ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+  std::cerr << '\n';
+  return line;
+}
+
+/// From stdin: an argument would be seen in the list of processes, and kept in the shell's history.
+/// Nothing: what was typed twice differs.
+std::optional<std::string> read_password() {
+  if (::isatty(STDIN_FILENO) == 0) return input_line();
+  std::string password = typed_line("password: ");
+  if (typed_line("once more: ") != password) return std::nullopt;
+  return password;
+}
+
+ExitCode fail_unequal(const Context& context) {
+  return fail_usage(context, {.text = "the two passwords differ", .hint = "type the same twice"});
 }
 
 std::string allowed_text(const Json& user) {
@@ -56,7 +93,11 @@ std::string allowed_text(const Json& user) {
 
 ExitCode add(const Context& context, const Arguments& arguments) {
   Json body = {{"name", arguments.name}, {"allow", patterns_in(arguments.allow)}};
-  if (arguments.password_stdin) body["password"] = password_of_stdin();
+  if (arguments.password_stdin) {
+    const auto password = read_password();
+    if (!password) return fail_unequal(context);
+    body["password"] = *password;
+  }
   return show(context, context.api.post("/api/v1/users", body),
               [](const Json& result) { return render_user_changed(result, "added"); });
 }
@@ -64,7 +105,9 @@ ExitCode add(const Context& context, const Arguments& arguments) {
 ExitCode change_password(const Context& context, const Arguments& arguments) {
   Json body = Json::object();
   if (arguments.password_stdin) {
-    body["password"] = password_of_stdin();
+    const auto password = read_password();
+    if (!password) return fail_unequal(context);
+    body["password"] = *password;
   } else {
     body["make_password"] = true;
   }
@@ -84,21 +127,21 @@ ExitCode change_allow(const Context& context, const Arguments& arguments) {
 
 void add_changes(const Verb& verb, const std::shared_ptr<Arguments>& arguments) {
   const Verb passwd = verb.add("passwd", "A new password; streams that are live go on");
-  passwd.needed("name", arguments->name, "user name");
+  passwd.needed("name", arguments->name, "user name", wrong_name);
   passwd.flag("--password-stdin", arguments->password_stdin,
-              "take it from the first line of stdin instead of making one");
+              "take it from the first line of stdin, or type it, instead of making one");
   passwd.examples({"user passwd bob", "user passwd bob --password-stdin < password.txt"});
   passwd.runs([arguments](const Context& context) { return change_password(context, *arguments); });
 
   const Verb allow = verb.add("allow", "Which names a user may publish");
-  allow.needed("name", arguments->name, "user name");
+  allow.needed("name", arguments->name, "user name", wrong_name);
   allow.text("--allow", arguments->allow, "app/name or the start of one and *, apart by commas");
   allow.flag("--any", arguments->any, "any name");
   allow.examples({"user allow bob --allow 'live/*,studio/bob'", "user allow bob --any"});
   allow.runs([arguments](const Context& context) { return change_allow(context, *arguments); });
 
   const Verb remove = verb.add("remove", "A user may not log in any more; streams go on");
-  remove.needed("name", arguments->name, "user name");
+  remove.needed("name", arguments->name, "user name", wrong_name);
   remove.examples({"user remove bob"});
   remove.runs([arguments](const Context& context) {
     return show(context, context.api.erase(target_of(arguments->name)),
@@ -134,9 +177,10 @@ void add_user(const Verb& program) {
                  "user remove bob"});
 
   const Verb add_verb = verb.add("add", "A user that may log in to publish");
-  add_verb.needed("name", arguments->name, "letters, digits and . _ - @");
-  add_verb.flag("--password-stdin", arguments->password_stdin,
-                "take the password from the first line of stdin instead of making one");
+  add_verb.needed("name", arguments->name, "letters, digits and . _ - @", wrong_name);
+  add_verb.flag(
+      "--password-stdin", arguments->password_stdin,
+      "take the password from the first line of stdin, or type it, instead of making one");
   add_verb.text("--allow", arguments->allow,
                 "which names: app/name or the start of one and *, apart by commas; else any");
   add_verb.examples(

@@ -122,7 +122,7 @@ Connected Session::State::accept_connect(const Command& command, const ConnectCo
   reply(command, connect_result(command.transaction, connect.amf3, connect.capabilities));
   send_status(0, notice("onBWDone"));
   scratch_text = connect.flash_ver.substr(0, flash_ver_bytes_max);
-  scratch_query = split_query(connect.tc_url).path.substr(0, tc_url_bytes_max);
+  scratch_query = without_login(split_query(connect.tc_url).path).substr(0, tc_url_bytes_max);
   scratch_used = true;
   return Connected{
       .app = app, .flash_ver = scratch_text, .tc_url = scratch_query, .amf3 = connect.amf3};

@@ -75,6 +75,15 @@ std::string_view app_of_url(std::string_view tc_url) {
   return path == std::string_view::npos ? std::string_view{} : url.substr(path + 1);
 }
 
+std::string without_login(std::string_view url) {
+  const size_t scheme = url.find("://");
+  const size_t host = scheme == std::string_view::npos ? 0 : scheme + 3;
+  // The last "@": a password may have one.
+  const size_t at = url.substr(0, url.find('/', host)).rfind('@');
+  if (at == std::string_view::npos || at < host) return std::string(url);
+  return std::string(url.substr(0, host)) + std::string(url.substr(at + 1));
+}
+
 bool has_parameter(std::string_view query, std::string_view pair) {
   while (!query.empty()) {
     if (take_until(query, '&') == pair) return true;

@@ -32,6 +32,9 @@ struct SplitQuery {
 /// The path after the host of a tcUrl, without query: the app of a peer that sends none.
 [[nodiscard]] std::string_view app_of_url(std::string_view tc_url);
 
+/// A URL without "user:password@", for people to see.
+[[nodiscard]] std::string without_login(std::string_view url);
+
 /// Pairs of both queries; where both have a key, that of `first` counts. Faults: name_invalid above
 /// query_bytes_max.
 [[nodiscard]] std::expected<std::string, Fault> merged_query(std::string_view first,

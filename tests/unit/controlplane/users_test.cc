@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "penstock/control/layout.h"
 #include "tests/unit/controlplane/plane.h"
@@ -114,30 +115,6 @@ TEST(users, the_store_is_for_its_owner_alone_and_holds_no_password) {
   EXPECT_EQ(folder.read("store.db").find(hash), std::string::npos) << "removed is overwritten";
 }
 
-TEST(store, what_is_no_store_is_told_with_what_to_do) {
-  const TempDir folder;
-  folder.write("store.db", std::string(8192, 'x'));
-  Users users;
-  const auto result = users.open(folder.file("store.db"));
-  ASSERT_FALSE(result.has_value());
-  EXPECT_NE(result.error().find("store.db: file is not a database; move it away"),
-            std::string::npos)
-      << result.error();
-  EXPECT_EQ(folder.read("store.db"), std::string(8192, 'x')) << "and nothing is written over it";
-}
-
-TEST(store, one_of_a_newer_version_is_left_alone) {
-  const TempDir folder;
-  {
-    auto store = Store::open(folder.file("store.db"));
-    ASSERT_TRUE(store.has_value()) << store.error();
-    ASSERT_TRUE(store->statement("INSERT INTO migrations VALUES (1000, 1)").run());
-  }
-  const auto store = Store::open(folder.file("store.db"));
-  ASSERT_FALSE(store.has_value());
-  EXPECT_NE(store.error().find("newer version"), std::string::npos) << store.error();
-}
-
 class UsersPlane : public Plane {};
 
 TEST_F(UsersPlane, a_change_is_with_the_workers_when_the_request_is_answered) {
@@ -161,6 +138,25 @@ TEST_F(UsersPlane, a_password_that_is_made_is_told_once_and_works) {
   const control::UserRow row = control::parse_users(parts->users.text()).users.at(0);
   EXPECT_EQ(row, user_row("bob", password, {}, row.salt));
   EXPECT_EQ(ask("GET", "/api/v1/users").body.find(password), std::string::npos);
+}
+
+TEST_F(UsersPlane, of_changes_at_once_none_is_lost_on_the_way_to_the_workers) {
+  start_dataplane();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([this, i] {
+      const std::string name = "user" + std::to_string(i);
+      EXPECT_EQ(
+          api::answer(*parts, {"POST", "/api/v1/users", {}, R"({"name":")" + name + "\"}"}).status,
+          200);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  turn();
+  const std::string text(dataplane->region().wanted().users.data(),
+                         dataplane->wanted().users_bytes);
+  EXPECT_EQ(text, parts->users.text());
+  EXPECT_EQ(control::parse_users(text).users.size(), 8u);
 }
 
 TEST_F(UsersPlane, nobody_may_publish_is_a_warning) {

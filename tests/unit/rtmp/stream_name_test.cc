@@ -101,5 +101,22 @@ TEST(StreamName, app_of_a_url) {
   for (const auto& one : cases) EXPECT_EQ(app_of_url(one.url), one.expected) << one.url;
 }
 
+TEST(StreamName, a_login_is_not_shown) {
+  const struct {
+    const char* url;
+    const char* expected;
+  } cases[] = {
+      {"rtmp://bob:secret@h:1935/live", "rtmp://h:1935/live"},
+      {"rtmp://bob@h", "rtmp://h"},
+      {"rtmps://bob:p@ss@[::1]/a@b", "rtmps://[::1]/a@b"},
+      {"bob:secret@h/live", "h/live"},
+      {"rtmp://h/live@home", "rtmp://h/live@home"},
+      {"rtmp://@", "rtmp://"},
+      {"a@://h", "a@://h"},
+      {"", ""},
+  };
+  for (const auto& one : cases) EXPECT_EQ(without_login(one.url), one.expected) << one.url;
+}
+
 }  // namespace
 }  // namespace penstock::rtmp
