@@ -97,9 +97,9 @@ class CliResult:
 
 class Penstock:
     def __init__(self, folder, publish="open", keys=(), limits=None, more="", workers=None, variants=(), listen="",
-                 certificates=(), rtmpe=None):
-        """`variants` of rtmps, rtmpt and rtmpts get a listener each; `listen` is more of that section, `certificates` are
-        (file, key file, names)."""
+                 certificates=(), rtmpe=None, admission=""):
+        """`variants` of rtmps, rtmpt and rtmpts get a listener each; `listen` and `admission` are more of those sections,
+        `certificates` are (file, key file, names)."""
         self.folder = pathlib.Path(folder)
         self.rtmp_port, self.http_port = free_port(), free_port()
         self.variant_ports = {variant: free_port() for variant in variants}
@@ -107,7 +107,7 @@ class Penstock:
         self.workers = WORKERS if workers is None else workers
         self.config_path = self.folder / "penstock.toml"
         self.socket_path = self.folder / "control.sock"
-        self.publish, self.keys, self.more = publish, list(keys), more
+        self.publish, self.keys, self.admission, self.more = publish, list(keys), admission, more
         # The defaults size for a whole machine; tests run several of these beside their players.
         self.limits = {"connections_max": 2000, "streams_max": 2000, "frame_memory_bytes": 256 << 20,
                        "subscriber_queue_bytes": 4 << 20, **(limits or {})}
@@ -142,6 +142,7 @@ rtmp = ["127.0.0.1:{self.rtmp_port}", "[::1]:{self.rtmp_port}"]
 [admission]
 publish = "{self.publish}"
 keys = {json.dumps(self.keys)}
+{self.admission}
 
 [limits]
 {limits}
@@ -277,10 +278,10 @@ socket = "{self.socket_path}"
         port = self.rtmp_port if shared else self.variant_ports.get(own, self.rtmp_port)
         return f"{variant}://{host}:{port}/{name}"
 
-    def cli(self, *arguments, seconds=10.0, environment=None):
+    def cli(self, *arguments, seconds=10.0, environment=None, typed=""):
         """penstockctl as an operator would start it, with the socket in the environment."""
-        done = subprocess.run([PROGRAMS / "penstockctl", *map(str, arguments)], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds * PATIENCE,
+        done = subprocess.run([PROGRAMS / "penstockctl", *map(str, arguments)], input=typed, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=seconds * PATIENCE,
                               cwd=self.folder, check=False,
                               env={**os.environ, "PENSTOCK_SOCKET": str(self.socket_path), **(environment or {})})
         return CliResult(done.returncode, done.stdout, done.stderr)

@@ -206,12 +206,16 @@ class RtmpPeer:
             if values[0] == "onStatus" and (not codes or values[3]["code"] in codes):
                 return values[3]
 
-    def connect(self, app, **more):
+    def ask_connect(self, app, **more):
+        """The answer, whichever it is."""
         self.handshake()
         self.send_message(1, struct.pack(">I", CHUNK_BYTES_OUT), chunk_stream_id=2)
         done = self.command("connect", {"app": app, "type": "nonprivate", "flashVer": "penstock e2e",
                                         "tcUrl": f"rtmp://127.0.0.1/{app}", **more})
-        values = self.wait_result(done)
+        return self.wait_result(done)
+
+    def connect(self, app, **more):
+        values = self.ask_connect(app, **more)
         assert values[0] == "_result", values
         return values
 
