@@ -9,7 +9,7 @@
 // The only file that sees Boost. Without exceptions it wants to be told what to do instead: nothing
 // that is called here has a reason to.
 namespace boost {
-void throw_exception(const std::exception&) { PENSTOCK_ASSERT(!"exception in a parser"); }
+void throw_exception(const std::exception&) { PENSTOCK_ASSERT(false && "exception in a parser"); }
 void throw_exception(const std::exception& what, const source_location&) { throw_exception(what); }
 }  // namespace boost
 
