@@ -240,6 +240,7 @@ void Worker::take_event(const engine::EngineEvent& event) {
   }
   if (event.kind == engine::EngineEventKind::dropped) {
     area_.faults[static_cast<size_t>(event.fault)].add(1);
+    if (!fault_info(event.fault).fatal) return;  // a request that was answered so, no end
     log(LogEvent::peer_dropped, nullptr, {}, fault_info(event.fault).text, 0, &event.peer);
     return;
   }

@@ -36,7 +36,7 @@ enum class EngineEventKind : uint8_t {
   // Only where layers lie between the engine and its caller (dataplane/transport):
   identified,  // before the first `received`: what carries the peer, and who it is
   failed,      // a layer gave up, for `fault`: nothing more is received, what is sent goes nowhere
-  dropped,     // a peer that no connection was ever reported of went, for `fault`
+  dropped,     // a peer that is no connection (any more) is sent away, for `fault`
 };
 
 /// What carries a peer's RTMP.

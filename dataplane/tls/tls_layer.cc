@@ -222,30 +222,6 @@ void TlsLayer::seal(Bytes plain, std::vector<uint8_t>& to_peer) {
   to_peer_ = nullptr;
 }
 
-void TlsLayer::seal_gathered(std::span<const Bytes> pieces, std::vector<uint8_t>& to_peer) {
-  PENSTOCK_ASSERT(established_);
-  std::array<uint8_t, record_bytes_max> record;
-  size_t filled = 0;
-  to_peer_ = &to_peer;
-  for (Bytes piece : pieces) {
-    while (!piece.empty()) {
-      // Whole records go without a copy.
-      const size_t whole = filled == 0 ? piece.size() / record.size() * record.size() : 0;
-      write(piece.first(whole));
-      piece = piece.subspan(whole);
-      const size_t count = std::min(piece.size(), record.size() - filled);
-      copy_bytes(record.data() + filled, piece.first(count));
-      filled += count;
-      piece = piece.subspan(count);
-      if (filled < record.size()) continue;
-      write(record);
-      filled = 0;
-    }
-  }
-  write(Bytes(record).first(filled));
-  to_peer_ = nullptr;
-}
-
 void TlsLayer::finish(std::vector<uint8_t>& to_peer) {
   if (!established_ || fault_ != Fault::count_) return;
   to_peer_ = &to_peer;

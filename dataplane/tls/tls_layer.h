@@ -48,9 +48,6 @@ class TlsLayer final : public tunnel::Layer {
   [[nodiscard]] std::expected<Opened, Fault> open(Bytes input, MutableBytes room,
                                                   std::vector<uint8_t>& to_peer) override;
   void seal(Bytes plain, std::vector<uint8_t>& to_peer) override;
-  /// seal() of all of them as one run of bytes: small pieces share a record (22 to 29 bytes and a
-  /// pass of the cipher less for each).
-  void seal_gathered(std::span<const Bytes> pieces, std::vector<uint8_t>& to_peer);
   [[nodiscard]] bool established() const override { return established_; }
   [[nodiscard]] bool ended() const override { return ended_; }
   void finish(std::vector<uint8_t>& to_peer) override;

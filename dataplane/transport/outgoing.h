@@ -19,6 +19,7 @@ class Outgoing {
     return run.bytes;
   }
   [[nodiscard]] bool empty() const { return runs_.empty(); }
+  [[nodiscard]] size_t count() const { return runs_.size(); }
 
   /// So many sealed bytes went out; returns how many of the caller's bytes that completes.
   uint32_t sent(uint32_t sealed_bytes) {
@@ -36,12 +37,6 @@ class Outgoing {
       runs_.pop_front();
     }
     return plain_bytes;
-  }
-  /// Of the caller's bytes, those in here.
-  [[nodiscard]] uint32_t plain_bytes() const {
-    uint32_t sum = 0;
-    for (const Run& run : runs_) sum += run.plain_bytes;
-    return sum;
   }
 
  private:

@@ -10,22 +10,33 @@
 namespace penstock::transport {
 
 /// Key exchanges cost a core a millisecond each: so many per second are begun, one after the other,
-/// and who comes in between waits in line, so that a storm of handshakes does not stall media.
+/// and who comes in between waits in line, so that a storm of handshakes does not stall media. When
+/// more than a second's worth waits the newest is first: peers give up after some seconds, and in
+/// their order everybody would be served just before that.
 class Ration {
  public:
+  explicit Ration(size_t places) : places_(places) {}
+
   void set_rate(uint64_t per_second) { per_second_ = std::max<uint64_t>(per_second, 1); }
 
   /// Joins the line; its turn comes from next().
-  void wait(engine::ConnectionId id) { waiting_.push_back(id); }
-  [[nodiscard]] bool anybody() const { return !waiting_.empty(); }
+  void wait(engine::ConnectionId id) {
+    if (waiting_.size() >= places_) waiting_.pop_front();
+    waiting_.push_back(id);
+  }
   /// When next() gives something at the earliest; never() while nobody waits.
   [[nodiscard]] Instant due() const { return waiting_.empty() ? Instant::never() : next_at_; }
 
-  /// Takes the first of the line, when it is time. Whoever has left meanwhile costs nothing.
+  /// Takes one from the line, when it is time. Whoever has left meanwhile costs nothing.
   bool next(Instant now, engine::ConnectionId& id) {
     if (waiting_.empty() || now < next_at_) return false;
-    id = waiting_.front();
-    waiting_.pop_front();
+    if (waiting_.size() > per_second_) {
+      id = waiting_.back();
+      waiting_.pop_back();
+    } else {
+      id = waiting_.front();
+      waiting_.pop_front();
+    }
     return true;
   }
   /// The one that next() gave exchanges keys.
@@ -41,7 +52,9 @@ class Ration {
 
   uint64_t per_second_ = 1;
   Instant next_at_;
-  std::deque<engine::ConnectionId> waiting_;  // at most one entry per connection of the engine
+  // Those who left are in here until their turn, so the oldest may have to make room.
+  const size_t places_;
+  std::deque<engine::ConnectionId> waiting_;
 };
 
 }  // namespace penstock::transport

@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "penstock/base/assert.h"
-#include "penstock/tunnel/proxy_header.h"
 #include "penstock/tunnel/sniff.h"
 
 namespace penstock::transport {
@@ -15,9 +14,6 @@ using engine::EngineEventKind;
 using engine::Transport;
 
 namespace {
-
-// One TLS record: what is sealed at once.
-constexpr size_t seal_bytes_max = 16 * 1024;
 
 // What a peer may send before it has had its turn to exchange keys: a ClientHello is below 4 KiB,
 // C0 and C1 are 1537 bytes, and neither is followed by anything before we have answered.
@@ -41,7 +37,9 @@ bool nothing_but_rtmp(const Accepts& accepts) {
 TransportEngine::TransportEngine(engine::Engine& inner, TransportOptions options)
     : inner_(inner),
       options_(std::move(options)),
-      tunnels_(*options_.mesh, options_.id, options_.tunnels_max) {
+      tunnels_(*options_.mesh, options_.id, options_.tunnels_max),
+      tls_ration_(connections_max()),
+      rtmpe_ration_(connections_max()) {
   stacks_.resize(connections_max());
 }
 
@@ -83,7 +81,10 @@ std::span<EngineEvent> TransportEngine::poll(std::span<EngineEvent> events, Inst
   // What was shown last time is dead now; what was not shown is still in the arena.
   if (later_.empty()) {
     arena_.clear();
-    go_on();
+    if (!postponed_.empty()) {
+      go_on();
+      turn_tunnels();  // before the arena may be cleared again
+    }
   }
   size_t count = take_later(events, 0);
   if (count == events.size()) return events;
@@ -91,9 +92,15 @@ std::span<EngineEvent> TransportEngine::poll(std::span<EngineEvent> events, Inst
   const std::span<EngineEvent> rest = events.subspan(count);
   const size_t come = inner_.poll(rest, std::min(wake_at, due())).size();
   now_ = options_.now();
-  // Never ahead of what is read: what becomes more than one event goes behind.
+  // Never ahead of what is read: what becomes more than one event goes behind, and all after it:
+  // a place whose `closed` waits there may have been taken by a new peer already.
   for (EngineEvent& event : rest.first(come)) {
-    if (passes(event)) events[count++] = event;
+    if (!passes(event)) continue;
+    if (later_.empty()) {
+      events[count++] = event;
+    } else {
+      later_.push_back(event);
+    }
   }
   exchange_keys();
   turn_tunnels();
@@ -136,7 +143,7 @@ bool TransportEngine::passes(EngineEvent& event) {
       return false;
     case EngineEventKind::ended:
       stack->ended = true;
-      if (stack->kept.empty()) tell_ended(*stack);
+      if (stack->kept.empty() || stack->stage == Stage::sniffing) tell_ended(*stack);
       return false;
     case EngineEventKind::sent:
       sent(*stack, event.sent_bytes);
@@ -154,18 +161,6 @@ void TransportEngine::accepted(const EngineEvent& event) {
   const bool may_proxy = options_.may_proxy && options_.may_proxy(event.peer);
   if (nothing_but_rtmp(accepts) && !may_proxy) return;
   add(event.id, event.peer, accepts).may_proxy = may_proxy;
-}
-
-/// The common case of a listener that takes everything: the first bytes are of plain RTMP, and this
-/// and all that follows passes through.
-bool TransportEngine::first_bytes(Stack& stack, Bytes bytes) {
-  if (stack.stage != Stage::sniffing || !stack.kept.empty() || stack.may_proxy || stack.proxied ||
-      !stack.accepts.rtmp) {
-    return false;
-  }
-  if (tunnel::sniff(bytes) != tunnel::Spoken::rtmp) return false;
-  forget(stack.id);
-  return true;
 }
 
 /// Plain RTMP behind a PROXY header: once what came with the header is through, the rest passes.
@@ -200,72 +195,6 @@ void TransportEngine::received(Stack& stack, Bytes bytes) {
     case Stage::failed:
       return;
   }
-}
-
-void TransportEngine::sniff(Stack& stack, Bytes bytes) {
-  std::vector<uint8_t> gathered;
-  if (!stack.kept.empty()) {
-    gathered.swap(stack.kept);
-    gathered.insert(gathered.end(), bytes.begin(), bytes.end());
-    bytes = gathered;
-  }
-  if (stack.may_proxy && !take_proxy_header(stack, bytes)) return;
-  switch (tunnel::sniff(bytes)) {
-    case tunnel::Spoken::need_more:
-      stack.kept.assign(bytes.begin(), bytes.end());
-      return;
-    case tunnel::Spoken::rtmp:
-      if (!stack.accepts.rtmp) return fail(stack, Fault::transport_disabled);
-      become_session(stack);
-      open(stack, bytes);
-      return;
-    case tunnel::Spoken::rtmpe:
-      if (!stack.accepts.rtmpe) return fail(stack, Fault::transport_disabled);
-      begin_layer(stack, options_.make_rtmpe(), bytes);
-      return;
-    case tunnel::Spoken::tls:
-      if (!stack.accepts.tls()) return fail(stack, Fault::transport_disabled);
-      stack.secure = true;
-      begin_layer(stack, options_.make_tls(), bytes);
-      return;
-    case tunnel::Spoken::http:
-      if (!stack.accepts.http) return fail(stack, Fault::transport_disabled);
-      become_carrier(stack);
-      tunnels_.carrier_received(stack.id, bytes, now_);
-      return;
-    case tunnel::Spoken::proxy_header:
-    case tunnel::Spoken::unknown:
-      return fail(stack, Fault::transport_unknown);
-  }
-}
-
-/// False when the header is not all there yet, or none at all.
-bool TransportEngine::take_proxy_header(Stack& stack, Bytes& bytes) {
-  const tunnel::Spoken spoken = tunnel::sniff(bytes);
-  if (spoken == tunnel::Spoken::need_more) {
-    stack.kept.assign(bytes.begin(), bytes.end());
-    return false;
-  }
-  stack.may_proxy = spoken == tunnel::Spoken::proxy_header;
-  if (!stack.may_proxy) return true;
-  const auto header = tunnel::read_proxy_header(bytes);
-  if (!header) {
-    fail(stack, header.error());
-    return false;
-  }
-  if (!*header) {
-    stack.kept.assign(bytes.begin(), bytes.end());
-    return false;
-  }
-  stack.may_proxy = false;  // one, and not another one inside of it
-  stack.proxied = true;
-  if (const auto& peer = (*header)->peer) {
-    std::copy(peer->address.begin(), peer->address.end(), stack.peer.address);
-    stack.peer.port = peer->port;
-    stack.peer.ipv6 = peer->ipv6;
-  }
-  bytes = bytes.subspan((*header)->header_bytes);
-  return true;
 }
 
 void TransportEngine::begin_layer(Stack& stack, std::unique_ptr<tunnel::Layer> layer, Bytes bytes) {
@@ -389,6 +318,7 @@ void TransportEngine::become_session(Stack& stack) {
 
 void TransportEngine::become_carrier(Stack& stack) {
   stack.stage = Stage::carrier;
+  stack.carrier = true;
   later(EngineEventKind::closed, stack).reason = engine::CloseReason::ours;
   stack.reading_wanted = true;
   choose_reading(stack);
@@ -409,7 +339,7 @@ void TransportEngine::deliver(Stack& stack, Bytes plain) {
 }
 
 void TransportEngine::tell_ended(Stack& stack) {
-  if (stack.stage == Stage::carrier) {
+  if (stack.carrier) {
     inner_.close(stack.id);
     return;
   }
@@ -418,7 +348,7 @@ void TransportEngine::tell_ended(Stack& stack) {
 }
 
 void TransportEngine::fail(Stack& stack, Fault fault) {
-  const bool seen = stack.stage != Stage::carrier;
+  const bool seen = !stack.carrier;
   stack.stage = Stage::failed;
   stack.kept.clear();
   EngineEvent& event = later(seen ? EngineEventKind::failed : EngineEventKind::dropped, stack);
@@ -438,17 +368,16 @@ void TransportEngine::fail(Stack& stack, Fault fault) {
 
 void TransportEngine::sent(Stack& stack, uint32_t sealed_bytes) {
   const uint32_t plain_bytes = stack.outgoing.sent(sealed_bytes);
-  if (stack.stage == Stage::carrier) {
-    if (!stack.outgoing.empty()) return;
-    tunnels_.carrier_sent(stack.id, now_);
-    if (stack.close_after) inner_.finish(stack.id);
+  if (stack.carrier) {
+    tunnels_.carrier_sent(stack.id, stack.outgoing.count(), now_);
+    if (stack.close_after && stack.outgoing.empty() && !stack.finished) finish(stack);
     return;
   }
   if (plain_bytes > 0) later(EngineEventKind::sent, stack).sent_bytes = plain_bytes;
 }
 
 void TransportEngine::closed(Stack& stack, const EngineEvent& event) {
-  if (stack.stage == Stage::carrier) {
+  if (stack.carrier) {
     tunnels_.carrier_closed(stack.id, now_);
   } else {
     later_.push_back(event);
@@ -466,7 +395,7 @@ std::optional<ConnectionId> TransportEngine::connect(const engine::Endpoint& pee
 void TransportEngine::send(ConnectionId id, std::span<const Bytes> slices) {
   Stack* stack = find(id);
   if (stack == nullptr) return inner_.send(id, slices);
-  if (stack->stage == Stage::carrier) return;  // its `closed` is on the way to the caller
+  if (stack->carrier) return;  // its `closed` is on the way to the caller
   if (stack->stage == Stage::failed) {
     // Nobody will get it, and the caller waits for it to be gone before it closes.
     uint32_t bytes = 0;
@@ -497,23 +426,8 @@ void TransportEngine::say(Stack& stack, std::vector<uint8_t> sealed, uint32_t pl
 void TransportEngine::seal(Stack& stack, std::span<const Bytes> slices) {
   std::vector<uint8_t> sealed;
   uint32_t plain_bytes = 0;
-  const auto flush = [&] {
-    if (gathered_.empty()) return;
-    sealed.reserve(sealed.size() + gathered_.size() + 64);
-    stack.layer->seal(gathered_, sealed);
-    gathered_.clear();
-  };
-  for (Bytes slice : slices) {
-    plain_bytes += static_cast<uint32_t>(slice.size());
-    while (!slice.empty()) {
-      const size_t count = std::min(slice.size(), seal_bytes_max - gathered_.size());
-      gathered_.insert(gathered_.end(), slice.begin(),
-                       slice.begin() + static_cast<ptrdiff_t>(count));
-      slice = slice.subspan(count);
-      if (gathered_.size() == seal_bytes_max) flush();
-    }
-  }
-  flush();
+  for (const Bytes slice : slices) plain_bytes += static_cast<uint32_t>(slice.size());
+  tunnel::seal_gathered(*stack.layer, slices, gathered_, sealed);
   if (!sealed.empty()) say(stack, std::move(sealed), plain_bytes);
 }
 
@@ -523,7 +437,7 @@ void TransportEngine::set_reading(ConnectionId id, bool on) {
     if (!is_tunnel(id)) inner_.set_reading(id, on);
     return;
   }
-  if (stack->stage == Stage::carrier) return;  // its `closed` is on the way to the caller
+  if (stack->carrier) return;  // its `closed` is on the way to the caller
   stack->reading_wanted = on;
   choose_reading(*stack);
 }
@@ -536,7 +450,7 @@ void TransportEngine::set_low_water(ConnectionId id, uint32_t bytes) {
 void TransportEngine::finish(ConnectionId id) {
   Stack* stack = find(id);
   if (stack == nullptr) return inner_.finish(id);
-  if (stack->stage != Stage::carrier) finish(*stack);
+  if (!stack->carrier) finish(*stack);
 }
 
 void TransportEngine::finish(Stack& stack) {
@@ -556,7 +470,7 @@ void TransportEngine::finish(Stack& stack) {
 void TransportEngine::close(ConnectionId id) {
   if (is_tunnel(id)) return tunnels_.close(tunnel_of(id));
   const Stack* stack = find(id);
-  if (stack == nullptr || stack->stage != Stage::carrier) inner_.close(id);
+  if (stack == nullptr || !stack->carrier) inner_.close(id);
 }
 
 // What waits
@@ -596,6 +510,7 @@ void TransportEngine::turn_tunnels() {
   TunnelEvent event;
   CarrierAnswer answer;
   while (tunnels_.take(event)) take_tunnel_event(event);
+  lent_.clear();
   while (tunnels_.take(answer)) take_answer(answer);
   for (uint64_t rung = tunnels_.take_rung(); rung != 0; rung &= rung - 1) {
     options_.engines[static_cast<size_t>(std::countr_zero(rung))]->wake();

@@ -87,7 +87,7 @@ class TransportEngine final : public engine::Engine {
     layered,   // a layer lies between
     inner,     // within TLS: its first byte is awaited
     session,   // the worker has it, through its layer if there is one
-    carrier,   // speaks HTTP; the worker has been told that it closed
+    carrier,   // speaks HTTP
     failed,
   };
 
@@ -99,6 +99,8 @@ class TransportEngine final : public engine::Engine {
     Stage stage = Stage::sniffing;
     bool secure = false;  // in TLS
     bool tunnel = false;  // carried by requests
+    // Carries requests, though it may have failed since: the worker has been told that it closed.
+    bool carrier = false;
     bool may_proxy = false;
     bool proxied = false;    // its address came in a PROXY header
     bool waiting = false;    // for its turn to exchange keys
@@ -172,7 +174,8 @@ class TransportEngine final : public engine::Engine {
   size_t stack_count_ = 0;
   std::deque<engine::EngineEvent> later_;  // in the order in which they are to be reported
   std::vector<engine::ConnectionId> postponed_;
-  std::vector<uint8_t> gathered_;  // small slices, sealed together
+  std::vector<uint8_t> gathered_;           // small slices, sealed together
+  std::vector<std::vector<uint8_t>> lent_;  // first bytes that tunnels look at until their turn
 };
 
 }  // namespace penstock::transport

@@ -15,12 +15,12 @@ std::vector<Accepts> accepts_of(const config::Config& config) {
   };
   const bool sniff = config.sniff;
   // Where the first bytes decide, TLS carries whatever it is told to: an encoder that was given the
-  // port of the other listener still gets through.
+  // port of the other listener still gets through. Certificates may come later, by a reload.
   all(config.rtmp, {.rtmp = true,
                     .rtmpe = config.rtmpe_enabled,
                     .http = sniff,
-                    .tls_rtmp = sniff && !config.certificates.empty(),
-                    .tls_http = sniff && !config.certificates.empty()});
+                    .tls_rtmp = sniff,
+                    .tls_http = sniff});
   all(config.rtmps, {.tls_rtmp = true, .tls_http = sniff});
   all(config.rtmpt, {.http = true});
   all(config.rtmpts, {.tls_rtmp = sniff, .tls_http = true});

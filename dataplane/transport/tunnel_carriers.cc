@@ -60,15 +60,17 @@ void Tunnels::carrier_received(ConnectionId id, Bytes bytes, Instant now) {
   }
 }
 
-void Tunnels::carrier_sent(ConnectionId id, Instant now) {
+void Tunnels::carrier_sent(ConnectionId id, size_t left, Instant now) {
   now_ = now;
   Carrier* carrier = find(id);
   if (carrier == nullptr) return;
+  // What TLS itself has to say goes out among the answers: fewer have gone than could have.
+  if (carrier->taken > left) carrier->sent = std::max(carrier->sent, carrier->taken - left);
   std::vector<TunnelRequest*> gone;
   std::erase_if(carrier->given, [&](TunnelRequest* request) {
-    const bool taken = request->number <= carrier->taken;
-    if (taken) gone.push_back(request);
-    return taken;
+    const bool sent = request->number <= carrier->sent;
+    if (sent) gone.push_back(request);
+    return sent;
   });
   for (TunnelRequest* request : gone) tell(request, TunnelRequest::Step::written);
 }
@@ -178,7 +180,6 @@ bool Tunnels::take_request(Carrier& carrier) {
   TunnelRequest* request = add_request(carrier, elsewhere ? place->worker : self_);
   if (request == nullptr) return false;
   carrier.used = true;
-  carrier.active_at = now_;
   carrier.stopped = !head.keep_alive;
   request->verb = asked->verb;
   request->sequence = asked->sequence;
@@ -206,13 +207,12 @@ bool Tunnels::take_request(Carrier& carrier) {
 
 /// Null when there is no room, which the carrier has then been told.
 TunnelRequest* Tunnels::add_request(Carrier& carrier, WorkerId owner) {
-  if (carrier.waiting.full()) {
+  if (carrier.waiting.full() || carrier.answers - carrier.sent >= unread_answers_max) {
     hang_up(carrier, Fault::http_too_large);
     return nullptr;
   }
   TunnelRequest* request = mesh_.take(self_, owner);
   if (request == nullptr) {
-    ++crossings_refused_;
     refuse(carrier, 503, Fault::tunnels_exceeded);
     return nullptr;
   }
@@ -228,6 +228,7 @@ void Tunnels::refuse(Carrier& carrier, uint16_t status, Fault fault) {
   forget_body(carrier);
   if (carrier.waiting.full()) return hang_up(carrier, fault);
   TunnelRequest* request = add_request(carrier, self_);
+  if (request == nullptr) return;
   request->close_after = true;
   request->fault = fault;
   respond(request, status, {});
@@ -272,7 +273,9 @@ void Tunnels::flush(Carrier& carrier) {
 }
 
 void Tunnels::give(Carrier& carrier, TunnelRequest* request) {
-  carrier.active_at = now_;
+  // Only what a tunnel answers keeps a carrier: who asks for nothing but names that nobody has
+  // would hold its place for ever.
+  if (request->served) carrier.active_at = now_;
   carrier.ending = request->close_after || !request->keep_alive;
   if (carrier.ending) {
     carrier_deadlines_.move(carrier.id.index, carrier.timer_at, now_.after_ms(linger_ms));

@@ -51,6 +51,7 @@ struct TunnelRequest {
   // What is answered
   TunnelId tunnel;
   bool counts = false;  // the tunnel waits to hear whether it was written
+  bool served = false;  // by a tunnel
   bool close_after = false;
   Fault fault = Fault::count_;
   std::vector<uint8_t> answer;  // as it goes out

@@ -159,6 +159,7 @@ void Tunnels::deliver(TunnelRequest* request) {
 
 void Tunnels::respond(TunnelRequest* request, uint16_t status, Bytes body) {
   request->answer.clear();
+  request->served = status == 200;
   const bool keep_alive = request->keep_alive && !request->close_after;
   tunnel::append_http_answer(status, body, keep_alive, request->answer);
   request->step = TunnelRequest::Step::answered;

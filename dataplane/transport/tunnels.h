@@ -68,8 +68,8 @@ class Tunnels {
   void carrier_opened(engine::ConnectionId id, const engine::Endpoint& peer, bool secure,
                       Instant now);
   void carrier_received(engine::ConnectionId id, Bytes bytes, Instant now);
-  /// Everything in the answers that were taken so far has gone out.
-  void carrier_sent(engine::ConnectionId id, Instant now);
+  /// Of the answers that were taken so far, all but the last `left` have gone out.
+  void carrier_sent(engine::ConnectionId id, size_t left, Instant now);
   void carrier_closed(engine::ConnectionId id, Instant now);
 
   // What a worker does with a connection. Calls with an id whose `closed` was taken do nothing.
@@ -91,14 +91,14 @@ class Tunnels {
   [[nodiscard]] uint64_t take_rung() { return mesh_.take_pushed(self_); }
 
   [[nodiscard]] uint32_t tunnel_count() const { return tunnel_count_; }
-  /// Requests that found too many under way between two workers, and were answered 503.
-  [[nodiscard]] uint64_t crossings_refused() const { return crossings_refused_; }
 
   static constexpr uint64_t carrier_idle_ms = 30'000;
   // After the last answer, until the peer has closed too.
   static constexpr uint64_t linger_ms = 2'000;
   // Requests sent ahead on one carrier. No known peer has more than one under way.
   static constexpr size_t pipelined_max = 8;
+  // Answers that a peer does not read: 64 KiB each at most.
+  static constexpr size_t unread_answers_max = 2 * pipelined_max;
   // Flash keeps up to four connections per session; then those that proxies leave open.
   static constexpr size_t carriers_per_tunnel = 6;
   // Bodies of which the end has not come: with one of 64 KiB each, 1024 slow publishers.
@@ -139,7 +139,8 @@ class Tunnels {
     std::vector<TunnelRequest*> given;              // whose tunnels wait to hear of them
     uint64_t answers = 0;                           // made so far
     uint64_t taken = 0;                             // of these
-    Instant active_at;
+    uint64_t sent = 0;                              // of these
+    Instant active_at;                              // when a tunnel was last served by it
     Instant timer_at = Instant::never();
   };
 
@@ -205,7 +206,6 @@ class Tunnels {
   std::vector<std::vector<uint8_t>> lent_;  // bodies of events that were taken in this turn
   std::vector<Used> used_;                  // bodies that the worker has been shown
   std::vector<TunnelId> dirty_;             // the worker did something to them
-  uint64_t crossings_refused_ = 0;
 };
 
 }  // namespace penstock::transport

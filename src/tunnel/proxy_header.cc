@@ -48,6 +48,16 @@ bool read_port(std::string_view text, uint16_t& port) {
   return parsed.ec == std::errc{} && parsed.ptr == end;
 }
 
+/// A balancer that listens for both families names IPv4 peers as ::ffff:a.b.c.d. They are what they
+/// are: counted by address, not all of them together as one network.
+void unmap(ProxiedPeer& peer) {
+  constexpr std::array<uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  if (!peer.ipv6 || !std::equal(mapped.begin(), mapped.end(), peer.address.begin())) return;
+  std::copy_n(peer.address.begin() + mapped.size(), 4, peer.address.begin());
+  std::fill(peer.address.begin() + 4, peer.address.end(), uint8_t{0});
+  peer.ipv6 = false;
+}
+
 // "PROXY TCP4 192.0.2.1 192.0.2.9 50000 1935\r\n"
 Read read_text(Bytes input) {
   const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
@@ -72,6 +82,7 @@ Read read_text(Bytes input) {
       !line.empty()) {
     return malformed();
   }
+  unmap(peer);
   header.peer = peer;
   return header;
 }
@@ -98,6 +109,7 @@ Read read_binary(Bytes input) {
   std::copy_n(body.begin(), address_bytes, peer.address.begin());
   const size_t port_at = 2 * address_bytes;
   peer.port = static_cast<uint16_t>(body[port_at] << 8 | body[port_at + 1]);
+  unmap(peer);
   header.peer = peer;
   return header;
 }

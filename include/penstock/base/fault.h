@@ -50,7 +50,6 @@ namespace penstock {
   X(proxy_header_malformed, true, "PROXY header missing, too long or malformed")               \
   X(tls_handshake, true, "TLS handshake failed")                                               \
   X(tls_record, true, "TLS record that does not decrypt, or an alert")                         \
-  X(tls_flood, true, "more TLS handshakes than are taken per second")                          \
   X(rtmpe_key, true, "RTMPE public key out of range")                                          \
   X(http_malformed, true, "HTTP request malformed or ambiguous")                               \
   X(http_too_large, true, "HTTP header or body too large")                                     \

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -43,5 +44,13 @@ class Layer {
   /// Appends what tells the peer that no more will be sealed (TLS close_notify); may be nothing.
   virtual void finish(std::vector<uint8_t>& to_peer) = 0;
 };
+
+// What TLS puts into a record at most, and no bad portion for a stream cipher.
+constexpr size_t seal_bytes_max = 16 * 1024;
+
+/// seal() of all slices as one run of bytes: small ones share a portion (22 to 29 bytes and a pass
+/// of the cipher less for each). `gathered` is empty before and after: memory that is kept.
+void seal_gathered(Layer& layer, std::span<const Bytes> slices, std::vector<uint8_t>& gathered,
+                   std::vector<uint8_t>& to_peer);
 
 }  // namespace penstock::tunnel

@@ -88,7 +88,8 @@ TEST(tls_layer, pieces_that_are_gathered_share_records) {
   for (size_t at = 0; at < 1000; at += 10) pieces.push_back(all.subspan(at, 10));
   pieces.push_back(all.subspan(1000, 0));
   pieces.push_back(all.subspan(1000));
-  pair.initiating.layer->seal_gathered(pieces, pair.initiating.to_peer);
+  ByteVector gathered;
+  tunnel::seal_gathered(*pair.initiating.layer, pieces, gathered, pair.initiating.to_peer);
   // 50,000 bytes are four records of at most 16 KiB; each costs 22 bytes under TLS 1.3.
   EXPECT_EQ(pair.initiating.to_peer.size(), bytes.size() + 4 * 22);
   pair.deliver();

@@ -16,7 +16,7 @@ constexpr uint8_t mask = 0x5A;
 
 // Stands for TLS and RTMPE: a handshake of one letter each way after the one byte that tells it
 // ("\x16" or "\x06"), then every byte masked; 'X' in the handshake is one that it does not take,
-// and a masked 'E' its own way to say the end.
+// a masked 'E' its own way to say the end, and a masked 'X' a record that is none.
 class MaskLayer final : public tunnel::Layer {
  public:
   std::expected<Opened, Fault> open(Bytes input, MutableBytes room,
@@ -37,6 +37,7 @@ class MaskLayer final : public tunnel::Layer {
         continue;
       }
       const auto plain = static_cast<uint8_t>(byte ^ mask);
+      if (plain == 'X') return std::unexpected(Fault::tls_record);
       if (plain == 'E') {
         ended_ = true;
         continue;
@@ -361,6 +362,111 @@ TEST_F(TransportEngineTest, a_peer_that_goes_before_its_turn_costs_none) {
   size_t identified = 0;
   for (const Seen& seen : poll()) identified += seen.kind == EngineEventKind::identified ? 1 : 0;
   EXPECT_EQ(identified, 1u);
+}
+
+const std::string open_tunnel = "POST /open/1 HTTP/1.1\r\nContent-Length: 1\r\n\r\n0";
+
+/// The body of the last answer, without its line end.
+std::string name_in(const std::string& answer) {
+  const std::string name = answer.substr(answer.rfind("\r\n\r\n") + 4);
+  return name.substr(0, name.size() - 1);
+}
+
+TEST_F(TransportEngineTest, a_carrier_that_fails_is_forgotten_and_its_place_used_again) {
+  for (uint32_t generation = 1; generation <= 3; ++generation) {
+    const ConnectionId id{0, generation};
+    inner_.comes(EngineEventKind::accepted, id).listener = everything;
+    inner_.comes(EngineEventKind::received, id, std::string("\x16") + "c" + masked(open_tunnel));
+    size_t closed = 0;
+    size_t dropped = 0;
+    const auto count = [&] {
+      for (const Seen& seen : poll()) {
+        if (seen.event.id.index >= 16) continue;  // the tunnel
+        closed += seen.kind == EngineEventKind::closed ? 1 : 0;
+        dropped += seen.kind == EngineEventKind::dropped ? 1 : 0;
+      }
+    };
+    count();
+    EXPECT_EQ(closed, 1u);
+    inner_.comes(EngineEventKind::received, id, masked("X"));
+    inner_.comes(EngineEventKind::received, id, masked("more"));
+    for (int turn = 0; turn < 3; ++turn) count();
+    EXPECT_EQ(dropped, 1u);
+    EXPECT_EQ(closed, 1u);
+  }
+}
+
+TEST_F(TransportEngineTest, a_request_whose_first_byte_came_alone_is_whole) {
+  const ConnectionId opener = accept(everything);
+  inner_.comes(EngineEventKind::received, opener, open_tunnel);
+  poll();
+  const std::string name = name_in(inner_.take_sent(opener));
+  const ConnectionId id = accept(everything);
+  inner_.comes(EngineEventKind::received, id, "P");
+  poll();
+  const std::string body = "\x03" + std::string(5000, 'b');
+  inner_.comes(EngineEventKind::received, id,
+               "OST /send/" + name + "/0 HTTP/1.1\r\nContent-Length: 5001\r\n\r\n" + body);
+  std::string got;
+  for (int turn = 0; turn < 3; ++turn) {
+    for (const Seen& seen : poll()) {
+      if (seen.kind == EngineEventKind::received) got += seen.bytes;
+    }
+  }
+  EXPECT_TRUE(got == body);
+}
+
+TEST_F(TransportEngineTest, a_peer_that_reads_no_answer_cannot_have_them_pile_up) {
+  const ConnectionId id = accept(everything);
+  bool dropped = false;
+  for (int i = 0; i < 20 && !dropped; ++i) {
+    std::string requests;
+    for (int j = 0; j < 4; ++j) {
+      requests += "POST /fcs/ident2 HTTP/1.1\r\nContent-Length: 1\r\n\r\n0";
+    }
+    inner_.comes(EngineEventKind::received, id, requests);
+    for (const Seen& seen : poll()) {
+      if (seen.kind != EngineEventKind::dropped) continue;
+      EXPECT_EQ(seen.event.fault, Fault::http_too_large);
+      dropped = true;
+    }
+  }
+  EXPECT_TRUE(dropped);
+  EXPECT_LE(inner_.take_sent(id).size(), Tunnels::unread_answers_max * 256);
+}
+
+TEST_F(TransportEngineTest, a_peer_that_reads_its_answers_may_ask_for_ever) {
+  const ConnectionId id = accept(everything);
+  for (int i = 0; i < 100; ++i) {
+    inner_.comes(EngineEventKind::received, id,
+                 "POST /fcs/ident2 HTTP/1.1\r\nContent-Length: 1\r\n\r\n0");
+    for (const Seen& seen : poll()) EXPECT_NE(seen.kind, EngineEventKind::dropped);
+    const size_t bytes = inner_.take_sent(id).size();
+    ASSERT_GT(bytes, 0u);
+    inner_.comes(EngineEventKind::sent, id).sent_bytes = static_cast<uint32_t>(bytes);
+  }
+}
+
+TEST_F(TransportEngineTest, a_new_peer_is_reported_after_the_end_of_the_one_whose_place_it_has) {
+  const ConnectionId old{0, 1};
+  inner_.comes(EngineEventKind::accepted, old).listener = everything;
+  inner_.comes(EngineEventKind::received, old, "\x16");
+  std::vector<EngineEvent> events(8);
+  transport_.poll(events, test_now);
+  const ConnectionId next{0, 2};
+  inner_.comes(EngineEventKind::closed, old);
+  inner_.comes(EngineEventKind::accepted, next).listener = everything;
+  const auto seen = transport_.poll(events, test_now);
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].kind, EngineEventKind::closed);
+  EXPECT_TRUE(seen[1].id == next);
+}
+
+TEST_F(TransportEngineTest, a_peer_that_ends_in_its_first_bytes_is_told_to_have_ended) {
+  const ConnectionId id = accept(everything);
+  inner_.comes(EngineEventKind::received, id, "P");
+  inner_.comes(EngineEventKind::ended, id);
+  EXPECT_EQ(poll().at(0).kind, EngineEventKind::ended);
 }
 
 }  // namespace

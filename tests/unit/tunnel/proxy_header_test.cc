@@ -52,6 +52,16 @@ TEST(proxy_header, text_form_takes_ipv6_and_unknown) {
   EXPECT_FALSE((*unknown)->peer);
 }
 
+TEST(proxy_header, ipv4_within_ipv6_is_ipv4) {
+  const auto read =
+      read_proxy_header(bytes_of("PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1 2\r\n"));
+  ASSERT_TRUE(read && *read && (*read)->peer);
+  EXPECT_FALSE((*read)->peer->ipv6);
+  EXPECT_EQ((*read)->peer->address[0], 192);
+  EXPECT_EQ((*read)->peer->address[3], 1);
+  EXPECT_EQ((*read)->peer->address[10], 0);
+}
+
 TEST(proxy_header, binary_form_names_the_peer_and_skips_extensions) {
   const std::string header_text = binary(0x21, 0x11, ipv4_body + "\x04\x00\x01\x00"s);
   const auto header = read_proxy_header(bytes_of(header_text + "\x03"));
