@@ -21,6 +21,8 @@ struct CongestionState {
   float cubic_k_s = 0;
   float cubic_origin = 0;
   float cubic_reno_window = 0;
+  float cubic_before = 0;    // the window when it was last reduced
+  float cubic_fraction = 0;  // of a byte that the window has not grown by yet
   Instant cubic_epoch;  // {} : the next ACK begins one
   // For a loss that was none.
   uint32_t before_window = 0;
@@ -44,7 +46,7 @@ struct CongestionControl {
   /// Bytes were acknowledged outside of recovery, and the window was what held the sender back.
   void (*acknowledged)(CongestionState&, const CongestionAck&);
   /// Loss or ECE, once per window: sets the threshold; the window follows it by recovery.
-  void (*reduce)(CongestionState&, uint32_t in_flight_bytes, bool by_ecn);
+  void (*reduce)(CongestionState&, bool by_ecn);
   /// Nothing was sent for a while: what was measured does not count any more.
   void (*rested)(CongestionState&);
 };
@@ -61,8 +63,8 @@ void start_congestion(CongestionState& state, uint32_t segment_bytes);
 /// Remembers what undo_congestion() brings back.
 void remember_congestion(CongestionState& state);
 void undo_congestion(CongestionState& state);
-/// Both controls share it: RFC 5681 with RFC 3465's limit of two segments per ACK. True: all bytes
-/// are used up by it.
-void grow_in_slow_start(CongestionState& state, uint32_t& bytes);
+/// What both controls do below the threshold. Returns the bytes that are left for what comes above.
+[[nodiscard]] uint32_t grow_in_slow_start(CongestionState& state, uint32_t bytes);
+void grow_window(CongestionState& state, uint32_t bytes);
 
 }  // namespace penstock::engine::tcp

@@ -155,6 +155,8 @@ class alignas(64) Connection {
   [[nodiscard]] uint32_t window_target() const { return window_target_; }
 
  private:
+  // 128 bytes of IPv4 on the smallest link that anybody has, less the headers.
+  static constexpr uint16_t segment_bytes_min = 88;
   enum class RetransmitTimer : uint8_t { none, timeout, probe, reorder, persist };
   enum class Recovery : uint8_t { open, reduced, recovery, loss };
 
@@ -165,33 +167,55 @@ class alignas(64) Connection {
   void enter_time_wait();
   void release_memory();
   void report_sent(uint32_t bytes, uint64_t packet);
+  void begin_receiving(uint32_t peer_first);
+  void end_orderly();
+  void gather_sent();
   [[nodiscard]] bool sent_reportable() const;
   [[nodiscard]] bool can_deliver() const;
+  [[nodiscard]] bool can_report_ended() const;
+  [[nodiscard]] bool can_report_closed() const;
 
   // connection_receive.cc
-  void receive_in_handshake(const SegmentIn& segment, Instant now);
+  [[nodiscard]] bool receive_in_handshake(const SegmentIn& segment, Instant now);
   void receive_syn_answer(const SegmentIn& segment, Instant now);
+  void establish(Instant now);
   [[nodiscard]] bool check_sequence(const SegmentIn& segment, Instant now);
+  void answer_unacceptable(const SegmentIn& segment, Instant now);
   [[nodiscard]] bool check_control(const SegmentIn& segment, Instant now);
   [[nodiscard]] bool receive_payload(const SegmentIn& segment, Instant now);
+  [[nodiscard]] bool receive_in_order(Bytes bytes, const SegmentIn& segment, Instant now);
+  [[nodiscard]] bool receive_beyond(uint32_t begin, Bytes bytes, const SegmentIn& segment,
+                                    Instant now);
   void receive_fin(Instant now);
+  void note_duplicate(SequenceRange range);
   void challenge(Instant now);
-  void count_arrival(uint32_t bytes, const SegmentIn& segment, Instant now);
-  void tune_window(Instant now);
   void want_ack(bool at_once, Instant now);
+  void measure_receiver_rtt(const SegmentIn& segment, Instant now);
+  void taken(uint32_t bytes, Instant now);
+  void offer_window();
 
   // connection_acknowledge.cc
   [[nodiscard]] bool receive_ack(const SegmentIn& segment, Instant now);
   void process_ack(const SegmentIn& segment, Instant now);
+  void take_progress(const SegmentIn& segment, AckDigest& digest, Instant now);
+  [[nodiscard]] bool update_send_window(const SegmentIn& segment);
+  void sample_rtt(const SegmentIn& segment, const AckDigest& digest, bool progress, Instant now);
   void process_sacks(const SegmentIn& segment, AckDigest& digest, bool& duplicate_seen);
-  void update_send_window(const SegmentIn& segment, Instant now);
-  void update_rack(const SegmentIn& segment, const AckDigest& digest, Instant now);
-  void finish_tail_probe(const SegmentIn& segment, bool duplicate_seen, Instant now);
+  void count_duplicate_ack(const SegmentIn& segment, bool progress, bool window_changed,
+                           Instant now);
+  void update_rack(const SegmentIn& segment, const AckDigest& digest, bool duplicate_seen,
+                   Instant now);
+  [[nodiscard]] uint64_t reordering_window_ns() const;
   void detect_losses(Instant now);
+  void begin_reduction();
+  void begin_undo();
   void enter_recovery(Instant now);
-  void enter_reduced(Instant now);
-  void try_undo(const SegmentIn& segment, bool duplicate_seen);
-  void proportional_reduction(uint32_t delivered_bytes, bool progress);
+  void enter_reduced();
+  void try_undo(const SegmentIn& segment, bool progress, bool duplicate_seen);
+  void finish_tail_probe(const SegmentIn& segment, const AckDigest& digest, bool duplicate_seen);
+  void follow_congestion(const AckDigest& digest, bool progress, uint32_t flight_before,
+                         bool more_lost, Instant now);
+  void proportional_reduction(uint32_t delivered_bytes, bool safe);
   void our_fin_acked();
 
   // connection_transmit.cc
@@ -199,13 +223,18 @@ class alignas(64) Connection {
   void fill_syn(SegmentOut& out, Instant now);
   void note_ack_sent();
   [[nodiscard]] uint16_t window_field(bool syn);
+  [[nodiscard]] uint8_t sacks_to_say() const;
   [[nodiscard]] uint32_t payload_max() const;
-  [[nodiscard]] bool transmit_lost(SegmentOut& out, Instant now);
-  [[nodiscard]] bool transmit_new(SegmentOut& out, Instant now);
-  [[nodiscard]] bool transmit_record(SegmentOut& out, uint32_t index, Instant now);
-  [[nodiscard]] bool transmit_probe(SegmentOut& out, Instant now);
-  void transmit_bare(SegmentOut& out, Instant now);
   [[nodiscard]] uint32_t congestion_room() const;
+  [[nodiscard]] uint32_t new_bytes_allowed(Instant now);
+  [[nodiscard]] bool transmit_reset(SegmentOut& out, Instant now);
+  [[nodiscard]] bool transmit_tail_probe(SegmentOut& out, Instant now);
+  [[nodiscard]] bool transmit_lost(SegmentOut& out, Instant now);
+  [[nodiscard]] bool transmit_again(SegmentOut& out, uint32_t index, Instant now);
+  [[nodiscard]] bool transmit_new(SegmentOut& out, Instant now);
+  [[nodiscard]] bool transmit_bytes(SegmentOut& out, uint32_t allowed, Instant now);
+  void finish_data(SegmentOut& out, uint32_t index, Instant now);
+  void fin_out();
 
   // connection_timers.cc
   void arm_retransmit(Instant now);
@@ -214,6 +243,7 @@ class alignas(64) Connection {
   void expire_timeout(Instant now);
   void expire_persist(Instant now);
   void expire_idle(Instant now);
+  [[nodiscard]] uint64_t timeout_ns() const;
   [[nodiscard]] uint64_t tail_probe_ns() const;
 
   [[nodiscard]] uint32_t timestamp(Instant now) const {
@@ -238,10 +268,9 @@ class alignas(64) Connection {
   uint32_t send_unacked_ = 0;
   uint32_t send_next_ = 0;
   uint32_t send_window_ = 0;
-  uint32_t window_sequence_ = 0;          // SND.WL1
-  uint32_t window_acknowledgment_ = 0;    // SND.WL2
-  uint32_t unacknowledged_segments_ = 0;  // received since the last ACK of ours
-  Instant heard_at_;                      // anything acceptable from the peer
+  uint32_t window_sequence_ = 0;        // SND.WL1
+  uint32_t window_acknowledgment_ = 0;  // SND.WL2
+  Instant heard_at_;                    // anything acceptable from the peer
   Instant timestamp_recent_at_;
   ReceiveQueue received_;
   Instant acknowledge_at_ = Instant::never();
@@ -270,13 +299,21 @@ class alignas(64) Connection {
   bool ecn_echo_ = false;        // CE came and no CWR since
   bool reduced_to_say_ = false;  // CWR is to be sent
   bool reset_owed_ = false;
-  bool challenge_owed_ = false;
+  bool stray_reset_owed_ = false;
+  bool syn_owed_ = false;
   bool probe_owed_ = false;  // keepalive or zero-window probe
   bool tail_probe_owed_ = false;
+  bool starved_ = false;     // no record was left: more is to go although nothing can
+  bool delivering_ = false;  // the mark was reached, and not everything is taken yet
   SequenceRange duplicate_;
+  uint32_t stray_reset_sequence_ = 0;
+  Instant detached_until_;
 
   // Events that wait.
+  bool opened_ = false;
   bool open_reported_ = false;
+  bool closing_ = false;  // close() was called: nothing but `closed` is reported
+  bool cut_off_ = false;  // it ended in disorder: what was not reported is lost
   bool passive_ = false;
   bool ended_reported_ = false;
   bool closed_reported_ = false;
@@ -303,10 +340,11 @@ class alignas(64) Connection {
   Instant sent_at_;      // data, the last time
   Instant challenged_at_;
   uint32_t timestamp_offset_ = 0;
-  uint32_t send_window_max_ = 0;  // the largest that the peer ever offered
-  uint32_t recovery_end_ = 0;     // recovery ends when this is acknowledged
-  uint32_t forward_ = 0;          // the highest that was delivered (SND.FACK)
-  uint32_t duplicate_acks_ = 0;   // of peers without SACK
+  uint32_t send_window_max_ = 0;     // the largest that the peer ever offered
+  uint32_t recovery_end_ = 0;        // recovery ends when this is acknowledged
+  uint32_t forward_ = 0;             // the highest that was delivered (SND.FACK)
+  uint32_t duplicate_acks_ = 0;      // of peers without SACK
+  uint32_t duplicate_told_end_ = 0;  // of the last D-SACK
   std::array<SequenceRange, TcpOptions::sack_ranges_max> sacks_seen_{};
   // Proportional rate reduction (RFC 6937).
   uint32_t reduction_delivered_ = 0;
@@ -317,6 +355,7 @@ class alignas(64) Connection {
   uint32_t undo_from_ = 0;
   uint32_t undo_retransmits_ = 0;
   uint32_t first_retransmit_timestamp_ = 0;
+  uint32_t first_retransmit_end_ = 0;
   bool window_limited_ = false;  // the congestion window was what held us back
   // RACK (RFC 8985).
   uint64_t rack_sent_at_ns_ = 0;
@@ -327,6 +366,7 @@ class alignas(64) Connection {
   bool rack_reordering_ = false;
   uint8_t rack_multiplier_ = 1;
   uint8_t rack_persist_ = 0;
+  uint64_t reorder_wait_ns_ = 0;
   // Tail loss probe.
   bool tail_probe_out_ = false;
   bool tail_probe_again_ = false;  // it sent old bytes

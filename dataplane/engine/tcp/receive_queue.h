@@ -32,6 +32,8 @@ class ReceiveQueue {
               uint32_t room_bytes);
   /// The oldest bytes in order; empty when there are none. They are good until the turn ends.
   [[nodiscard]] Bytes take(ReceiveMemory& memory);
+  /// Forgets what lies behind the first hole.
+  void drop_beyond(ReceiveMemory& memory);
   void clear(ReceiveMemory& memory);
 
   [[nodiscard]] uint32_t ordered_bytes() const { return ordered_bytes_; }
@@ -39,12 +41,13 @@ class ReceiveQueue {
   [[nodiscard]] uint32_t beyond_bytes() const { return beyond_bytes_; }
   /// Ranges for SACK, the one that changed last first (RFC 2018: 4).
   uint8_t sacks(std::span<SequenceRange> room) const;
+  [[nodiscard]] uint8_t sack_count() const { return recent_count_; }
 
  private:
   [[nodiscard]] uint32_t store(ReceiveMemory& memory, Bytes bytes, PacketToken token, bool passing,
                                Hold& hold);
-  void append_run(ReceiveMemory& memory, uint32_t run, uint32_t index);
-  void drop_run(ReceiveMemory& memory, uint32_t before, uint32_t run);
+  void join_next(ReceiveMemory& memory, uint32_t run);
+  void drop_run(ReceiveMemory& memory, uint32_t before_run, uint32_t run);
   void remember(SequenceRange range);
   void forget_below(uint32_t sequence);
 

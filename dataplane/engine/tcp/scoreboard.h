@@ -9,7 +9,7 @@
 
 namespace penstock::engine::tcp {
 
-/// A segment that was sent and is not acknowledged. One cache line.
+/// A segment that was sent and is not acknowledged.
 struct SentRecord {
   uint64_t sent_at_ns = 0;  // the last time
   uint64_t packet = 0;      // the number of the last packet that points to its bytes
@@ -30,7 +30,7 @@ struct SentRecord {
 
   [[nodiscard]] uint32_t bytes() const { return end - begin; }
 };
-static_assert(sizeof(SentRecord) <= 64 + 8);
+static_assert(sizeof(SentRecord) <= 72);
 
 /// Records of all connections of a stack.
 class SentRecords {
@@ -62,8 +62,9 @@ struct AckDigest {
   uint64_t newest_sent_at_ns = 0;
   uint32_t newest_end = 0;
   bool newest_retransmitted = false;
-  // The youngest that was never retransmitted gives a round trip time (RFC 6298: 3).
+  // The oldest gives a round trip time unless something was retransmitted (RFC 6298: 3).
   uint64_t rtt_sent_at_ns = 0;
+  bool retransmitted = false;
   bool reordered = false;  // delivered below something that was delivered before, at its first try
 };
 
@@ -71,10 +72,12 @@ struct AckDigest {
 class Scoreboard {
  public:
   void push(SentRecords& records, uint32_t index);
-  /// All below `acknowledgment` are delivered.
-  void acknowledge(SentRecords& records, uint32_t acknowledgment, AckDigest& digest);
-  /// All within `range` are delivered. `forward`: the highest end that was delivered so far.
-  void sack(SentRecords& records, SequenceRange range, uint32_t forward, AckDigest& digest);
+  /// All below `acknowledgment` are delivered. `forward`: the highest end that was so far.
+  void acknowledge(SentRecords& records, uint32_t acknowledgment, uint32_t forward,
+                   AckDigest& digest);
+  /// All within `range` are delivered. What ends before `from` was looked at with an earlier ACK.
+  void sack(SentRecords& records, SequenceRange range, uint32_t from, uint32_t forward,
+            AckDigest& digest);
   /// RACK (RFC 8985: 6.2, step 5): what was sent before the newest delivered one, and should have
   /// arrived by now, is lost. Returns after how many ns the next may be, 0 when none waits.
   uint64_t detect_losses(SentRecords& records, uint64_t newest_sent_at_ns, uint32_t newest_end,
@@ -83,12 +86,14 @@ class Scoreboard {
   /// All that are not SACKed (timeout). The peer may have dropped what it had SACKed only when
   /// `renege` is set: then those too.
   void mark_all_lost(SentRecords& records, bool renege);
+  /// What was taken for lost was only late: it is in flight, as it was.
+  void restore_lost(SentRecords& records);
   /// A record is sent (again).
   void sent(SentRecords& records, uint32_t index, uint64_t now_ns, uint64_t packet);
   /// Cuts a record that is too long into two; false without memory.
   [[nodiscard]] bool split(SentRecords& records, uint32_t index, uint32_t bytes);
   /// The lowest that is lost; none when there is none.
-  [[nodiscard]] uint32_t next_lost(SentRecords& records);
+  [[nodiscard]] uint32_t next_lost(const SentRecords& records);
   void clear(SentRecords& records);
 
   [[nodiscard]] bool empty() const { return head_ == no_index; }
@@ -103,8 +108,8 @@ class Scoreboard {
   void link_by_time(SentRecords& records, uint32_t index);
   void unlink_by_time(SentRecords& records, uint32_t index);
   void leave_flight(SentRecords& records, uint32_t index);
-  void delivered(SentRecord& record, AckDigest& digest);
-  [[nodiscard]] uint32_t find(SentRecords& records, uint32_t sequence);
+  static void delivered(const SentRecord& record, uint32_t forward, AckDigest& digest);
+  [[nodiscard]] uint32_t find(const SentRecords& records, uint32_t sequence) const;
 
   uint32_t head_ = no_index;
   uint32_t tail_ = no_index;
