@@ -35,7 +35,7 @@ MAY_INCLUDE = {
     "controlplane/cli": {"base", "control", "config", "controlplane"},
 }
 # Where bytes become events, nothing of the system may be in reach.
-PURE = {"base", "amf", "rtmp", "tunnel", "media", "control", "config"}
+PURE = {"base", "amf", "rtmp", "tunnel", "media", "control", "config", "engine/tcp"}
 SYSTEM_HEADERS = re.compile(
     r"^(sys|netinet|arpa|linux|net)/|^(unistd|fcntl|poll|signal|pthread|dirent|termios|sched|netdb|csignal|thread|mutex|"
     r"condition_variable|future|chrono|ctime|time|iostream|fstream|cstdio|stdio|filesystem|spdlog.*)(\.h)?$")

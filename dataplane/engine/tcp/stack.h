@@ -15,7 +15,7 @@ namespace penstock::engine::tcp {
 /// All of it is read once; memory is sized by it at start.
 struct StackOptions {
   MacAddress mac;
-  std::optional<IpAddress> address;   // IPv4
+  std::optional<IpAddress> address;  // IPv4
   uint8_t prefix_bits = 24;
   std::optional<IpAddress> address6;  // beside the link-local one, which is made from the MAC
   uint8_t prefix6_bits = 64;
@@ -27,12 +27,12 @@ struct StackOptions {
   bool tcp_checksum_offload = false;
 
   uint32_t connections_max = 1000;
-  uint32_t half_open_max = 1024;    // more SYNs are answered with cookies
-  uint32_t time_wait_max = 16384;   // more end early, the oldest first
+  uint32_t half_open_max = 1024;   // more SYNs are answered with cookies
+  uint32_t time_wait_max = 16384;  // more end early, the oldest first
   uint32_t neighbours_max = 1024;
-  uint32_t held_packets_max = 4096;     // received packets held (out of order, or not read yet)
-  uint32_t receive_blocks = 4096;       // of 2 KiB: where such bytes are copied when those run low
-  uint32_t receive_window_max = 6u << 20;  // bytes, per connection; the window grows up to it
+  uint32_t held_packets_max = 4096;  // received packets held (out of order, or not read yet)
+  uint32_t receive_blocks = 4096;    // of 2 KiB: where such bytes are copied when those run low
+  uint32_t receive_window_max = 6u << 20;      // bytes, per connection; the window grows up to it
   uint32_t out_of_order_bytes_max = 1u << 20;  // per connection
   // Segments sent and not acknowledged, of all connections: 64 bytes each. 1000 subscribers of 8
   // Mbit/s at 60 ms have 42 each.
@@ -40,9 +40,15 @@ struct StackOptions {
 
   std::string_view congestion = "cubic";  // or "reno"
   bool ecn = true;
-  uint64_t keepalive_ns = 60 * ns_per_s;      // silent for so long: a probe; 0: none
-  uint64_t user_timeout_ns = 60 * ns_per_s;   // unacknowledged for so long: given up
-  uint64_t secret[2] = {};                    // of ISNs, cookies and hashes: from the system's entropy
+  // Several stacks share the addresses, each with its part of the packets: what one hears of the
+  // link's hosts is for the others as well (take_neighbour_news).
+  bool shares_addresses = false;
+  // Somebody else on this host listens behind the exception path, by the same addresses: segments
+  // of no flow of ours to a port that is not listened on go there, instead of being reset.
+  bool foreign_ports_are_exceptions = false;
+  uint64_t keepalive_ns = 60 * ns_per_s;     // silent for so long: a probe; 0: none
+  uint64_t user_timeout_ns = 60 * ns_per_s;  // unacknowledged for so long: given up
+  uint64_t secret[2] = {};  // of ISNs, cookies and hashes: from the system's entropy
 };
 
 enum class StackEventKind : uint8_t { accepted, connected, received, ended, sent, closed };
@@ -108,6 +114,14 @@ class Stack {
   void set_low_water(ConnectionId id, uint32_t bytes);
   void finish(ConnectionId id, Instant now);
   void close(ConnectionId id, Instant now);
+
+  /// Says to the whole link whose addresses these are: after start, or when the device's link came
+  /// back. The packets come with output().
+  void announce();
+  /// What was heard of neighbours and is to be given to hear_neighbour() of each other stack that
+  /// shares the addresses; call until it fills less than `room`. Losing some does no harm.
+  [[nodiscard]] std::span<NeighbourNews> take_neighbour_news(std::span<NeighbourNews> room);
+  void hear_neighbour(const NeighbourNews& news, Instant now);
 
   [[nodiscard]] const StackCounters& counters() const;
   /// Bytes of memory, all taken at start.

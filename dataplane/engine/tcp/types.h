@@ -42,6 +42,15 @@ struct Flow {
   constexpr bool operator==(const Flow&) const = default;
 };
 
+/// What a packet says about a host of the link: small, and the same for every stack of the host, so
+/// that it can be handed to the stacks whose queue it did not come to.
+struct NeighbourNews {
+  IpAddress address;
+  MacAddress mac;
+  bool answer = false;  // it can be what somebody asked for: not a request, not gratuitous
+  constexpr bool operator==(const NeighbourNews&) const = default;
+};
+
 /// Memory of the caller's that holds one received packet: whatever the caller wants, a pointer as a
 /// rule. Each that is given to a stack comes back exactly once.
 struct PacketToken {
