@@ -1,6 +1,7 @@
 #include "penstock/rtmp/login.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "penstock/base/assert.h"
 #include "penstock/rtmp/publisher_auth.h"
@@ -54,6 +55,23 @@ bool read_hex_u32(std::string_view text, uint32_t& value) {
     value = value << 4 | static_cast<uint32_t>(digit);
   }
   return text.size() == number_text_bytes;
+}
+
+/// What a challenge begins with.
+struct Date {
+  uint32_t second = 0;
+  uint32_t number = 0;
+  // Never 0: that is a place without one.
+  [[nodiscard]] uint64_t mark() const { return (uint64_t{second} << 32 | number) + 1; }
+};
+
+std::optional<Date> date_of(std::string_view challenge) {
+  Date date;
+  const bool read =
+      challenge.size() == LoginChallenges::text_bytes &&
+      read_hex_u32(challenge.substr(0, number_text_bytes), date.second) &&
+      read_hex_u32(challenge.substr(number_text_bytes, number_text_bytes), date.number);
+  return read ? std::optional(date) : std::nullopt;
 }
 
 std::string_view scheme_name(LoginScheme scheme) {
@@ -164,24 +182,25 @@ std::string LoginChallenges::make(LoginScheme scheme, std::string_view user, Byt
                  static_cast<uint32_t>(numbers_.next()));
 }
 
-bool LoginChallenges::take(LoginScheme scheme, std::string_view user, Bytes address,
-                           std::string_view challenge, Instant now) {
-  uint32_t second = 0;
-  uint32_t number = 0;
-  if (challenge.size() != text_bytes ||
-      !read_hex_u32(challenge.substr(0, number_text_bytes), second) ||
-      !read_hex_u32(challenge.substr(number_text_bytes, number_text_bytes), number)) {
+bool LoginChallenges::is_good(LoginScheme scheme, std::string_view user, Bytes address,
+                              std::string_view challenge, Instant now) const {
+  const auto date = date_of(challenge);
+  if (!date) return false;
+  if (!same_text(text_of(scheme, user, address, date->second, date->number), challenge)) {
     return false;
   }
-  if (!same_text(text_of(scheme, user, address, second, number), challenge)) return false;
   // Another worker's clock may be a tick ahead of ours.
   const uint64_t now_s = now.ns / ns_per_s;
-  if (now_s > second + login_challenge_ns / ns_per_s || now_s + 1 < second) return false;
+  const bool in_time =
+      now_s <= date->second + login_challenge_ns / ns_per_s && now_s + 1 >= date->second;
+  return in_time && (taken_.empty() || taken_[date->number % taken_max] != date->mark());
+}
+
+void LoginChallenges::take(std::string_view challenge) {
+  const auto date = date_of(challenge);
+  PENSTOCK_ASSERT(date.has_value());
   if (taken_.empty()) taken_.resize(taken_max);
-  const uint64_t mark = (uint64_t{second} << 32 | number) + 1;
-  if (taken_[number % taken_max] == mark) return false;
-  taken_[number % taken_max] = mark;
-  return true;
+  taken_[date->number % taken_max] = date->mark();
 }
 
 LoginAnswer answer_login(const LoginAttempt& attempt, LoginScheme offered,
@@ -201,9 +220,12 @@ LoginAnswer answer_login(const LoginAttempt& attempt, LoginScheme offered,
   const LoginVerifier verifier = known != nullptr ? *known : nobody.verifier();
   if (query.response.empty()) return challenge(attempt, scheme, verifier, challenges);
   const std::string_view given = scheme == LoginScheme::adobe ? query.opaque : query.nonce;
-  const bool ours = challenges.take(scheme, query.user, attempt.address, given, attempt.now);
+  const bool ours = challenges.is_good(scheme, query.user, attempt.address, given, attempt.now);
   const bool matches = response_matches(attempt, scheme, verifier);
-  if (ours && matches && known != nullptr) return {LoginStep::admitted, {}};
+  if (ours && matches && known != nullptr) {
+    challenges.take(given);
+    return {LoginStep::admitted, {}};
+  }
   if (!ours || scheme != LoginScheme::adobe) return {LoginStep::failed, failed};
   return {LoginStep::failed, failed + "&opaque=" + std::string(given)};
 }

@@ -52,7 +52,8 @@ constexpr uint64_t login_challenge_ns = 60 * ns_per_s;
 
 /// Challenges that need no memory: time, a number that makes each another, and a keyed digest over
 /// them, the scheme, the user and the peer's address. Every holder of the same secret accepts them,
-/// each once. Owner: one worker.
+/// each once. Owner: one worker. Only what was answered rightly is taken: if any answer did, one
+/// without a password could have the memory of a challenge pushed out and repeat its answer.
 class LoginChallenges {
  public:
   LoginChallenges(const Digest& secret, uint64_t random_seed);
@@ -62,8 +63,10 @@ class LoginChallenges {
   [[nodiscard]] std::string make(LoginScheme scheme, std::string_view user, Bytes address,
                                  Instant now);
   /// True when it is one of ours for just this, is not too old, and was not taken here before.
-  [[nodiscard]] bool take(LoginScheme scheme, std::string_view user, Bytes address,
-                          std::string_view challenge, Instant now);
+  [[nodiscard]] bool is_good(LoginScheme scheme, std::string_view user, Bytes address,
+                             std::string_view challenge, Instant now) const;
+  /// One that is good.
+  void take(std::string_view challenge);
 
  private:
   [[nodiscard]] std::string text_of(LoginScheme scheme, std::string_view user, Bytes address,
