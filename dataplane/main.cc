@@ -41,6 +41,9 @@ constexpr uint64_t certificates_look_ns = 1 * ns_per_s;
 // What a publisher costs beside frames: Connection, Session and Stream (0.4 + 1.6 + 2.0 KiB), their
 // vectors and the allocator's rounding.
 constexpr uint64_t connection_bytes = 6 * 1024;
+// A TLS connection takes 13 KB; a first flight that waits for its turn is 16 KiB at most, and TLS
+// has not begun then.
+constexpr uint64_t layer_bytes = 16 * 1024;
 
 Instant monotonic_now() {
   timespec time{};
@@ -242,6 +245,12 @@ void DataPlane::print_memory() const {
   const uint64_t connections_max =
       control::value_of(start_.applied.config.tunables, control::Tunable::connections_max);
   sum += line("connections, at most", connections_max * connection_bytes);
+  if (transport::needs_transport(start_.applied.config)) {
+    sum += line("TLS and first flights, at most", connections_max * layer_bytes);
+    sum += line("unfinished requests, at most",
+                cores_.size() * transport::Tunnels::partial_bytes_max);
+    sum += line("opened by layers, at most", cores_.size() * transport::PlainArena::bytes_max);
+  }
   line("sum", sum);
 }
 

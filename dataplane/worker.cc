@@ -83,6 +83,7 @@ void Worker::tick(Instant now) {
   flush_deferred();
   take_rings();
   take_events();
+  take_engine_counts();
   expire_timers();
   release_held();
   flush();

@@ -100,6 +100,7 @@ class Worker {
   [[nodiscard]] Instant stalled_at(const Connection& connection) const;
   void mark_dirty(Connection& connection);
   void connections_changed();
+  void take_engine_counts();
   void count_fault(Connection& connection, Fault fault);
   [[nodiscard]] Connection* find(engine::ConnectionId id) const;
   [[nodiscard]] Connection* find(uint64_t connection_id) const;
@@ -250,6 +251,7 @@ class Worker {
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by ConnectionId::index
   size_t connection_count_ = 0;
+  engine::EngineCounts engine_seen_;
   size_t publisher_count_ = 0;
   size_t subscriber_count_ = 0;
   size_t gathered_connections_ = 0;  // with a low-water mark above 1

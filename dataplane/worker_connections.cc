@@ -105,8 +105,22 @@ void Worker::identified(Connection& connection, const engine::EngineEvent& event
 }
 
 void Worker::connections_changed() {
-  gauge(Counter::connections, connection_count_);
-  mesh_.connections(parts_.id).set(connection_count_);
+  gauge(Counter::connections, connection_count_ + engine_seen_.unseen);
+  gauge(Counter::carriers, engine_seen_.unseen);
+  mesh_.connections(parts_.id).set(connection_count_ + engine_seen_.unseen);
+}
+
+/// Those that never became a connection here.
+void Worker::take_engine_counts() {
+  const engine::EngineCounts counts = engine_.counts();
+  const uint64_t refused = counts.refused - engine_seen_.refused;
+  const bool changed = counts.unseen != engine_seen_.unseen;
+  engine_seen_ = counts;
+  if (changed) connections_changed();
+  if (refused == 0) return;
+  count(Counter::connections_refused, refused);
+  log(LogEvent::connection_refused, nullptr, {}, "no place is left on this worker",
+      tunable(Tunable::connections_max));
 }
 
 void Worker::receive(Connection& connection, Bytes bytes) {

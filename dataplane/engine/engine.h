@@ -69,6 +69,12 @@ struct EngineEvent {
   Fault fault = Fault::count_;  // failed and dropped
 };
 
+/// What its caller cannot see in events.
+struct EngineCounts {
+  uint64_t refused = 0;  // peers sent away because no place was left
+  uint32_t unseen = 0;   // connections that are held and have no id of the caller's
+};
+
 /// The seam between a worker and whatever moves its bytes. It reports in batches and never calls
 /// back; one engine belongs to one worker and is touched by no other thread (but for wake()). Bytes
 /// given to send() stay the caller's, and stay put, until `sent` events have covered them or
@@ -108,6 +114,7 @@ class Engine {
   /// Under load, poll() may wait up to so long for more completions before it returns; 0: never. A
   /// hint.
   virtual void set_gather_max(uint64_t ns) = 0;
+  [[nodiscard]] virtual EngineCounts counts() const { return {}; }
   /// The one method that any thread may call: makes a waiting or the next poll() return at once.
   virtual void wake() = 0;
 

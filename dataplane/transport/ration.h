@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
+#include <list>
+#include <map>
+#include <optional>
+#include <unordered_map>
 
 #include "dataplane/engine/engine.h"
+#include "dataplane/transport/address_key.h"
+#include "penstock/base/assert.h"
 #include "penstock/base/time.h"
 
 namespace penstock::transport {
@@ -12,49 +17,68 @@ namespace penstock::transport {
 /// Key exchanges cost a core a millisecond each: so many per second are begun, one after the other,
 /// and who comes in between waits in line, so that a storm of handshakes does not stall media. When
 /// more than a second's worth waits the newest is first: peers give up after some seconds, and in
-/// their order everybody would be served just before that.
+/// their order everybody would be served just before that. One address has a part of the line.
 class Ration {
  public:
-  explicit Ration(size_t places) : places_(places) {}
-
   void set_rate(uint64_t per_second) { per_second_ = std::max<uint64_t>(per_second, 1); }
 
-  /// Joins the line; its turn comes from next().
-  void wait(engine::ConnectionId id) {
-    if (waiting_.size() >= places_) waiting_.pop_front();
-    waiting_.push_back(id);
-  }
-  /// When next() gives something at the earliest; never() while nobody waits.
-  [[nodiscard]] Instant due() const { return waiting_.empty() ? Instant::never() : next_at_; }
-
-  /// Takes one from the line, when it is time. Whoever has left meanwhile costs nothing.
-  bool next(Instant now, engine::ConnectionId& id) {
-    if (waiting_.empty() || now < next_at_) return false;
-    if (waiting_.size() > per_second_) {
-      id = waiting_.back();
-      waiting_.pop_back();
-    } else {
-      id = waiting_.front();
-      waiting_.pop_front();
-    }
+  /// Joins the line; its turn comes from next(), unless it leaves. False: too many of its address
+  /// are there.
+  [[nodiscard]] bool wait(engine::ConnectionId id, const engine::Endpoint& peer) {
+    const AddressKey address = address_key(peer);
+    uint64_t& of_address = by_address_[address];
+    if (of_address >= seconds_per_address * per_second_) return false;
+    ++of_address;
+    const bool is_new = places_.emplace(id.index, line_.insert(line_.end(), {id, address})).second;
+    PENSTOCK_ASSERT(is_new);
     return true;
   }
-  /// The one that next() gave exchanges keys.
-  void charge(Instant now) {
+  void leave(engine::ConnectionId id) {
+    const auto place = places_.find(id.index);
+    PENSTOCK_ASSERT(place != places_.end());
+    remove(place->second);
+  }
+
+  /// When next() gives something at the earliest; never() while nobody waits.
+  [[nodiscard]] Instant due() const { return line_.empty() ? Instant::never() : next_at_; }
+
+  /// Takes one from the line, when it is time.
+  [[nodiscard]] std::optional<engine::ConnectionId> next(Instant now) {
+    if (line_.empty() || now < next_at_) return std::nullopt;
+    const auto place = line_.size() > per_second_ ? std::prev(line_.end()) : line_.begin();
+    const engine::ConnectionId id = place->id;
+    remove(place);
     const uint64_t interval_ns = ns_per_s / per_second_;
     // What was not used while nobody came adds up to a burst of this many at most.
     const Instant earliest{now.ns - std::min(now.ns, burst * interval_ns)};
     next_at_ = std::max(next_at_, earliest).after_ns(interval_ns);
+    return id;
   }
 
  private:
   static constexpr uint64_t burst = 4;
+  // An encoder waits 5 s and more: a studio behind one address that comes back at once is let in as
+  // fast as can be, and a flood from there fills no more of the line.
+  static constexpr uint64_t seconds_per_address = 4;
+
+  struct Waiting {
+    engine::ConnectionId id;
+    AddressKey address;
+  };
+  using Line = std::list<Waiting>;
+
+  void remove(Line::iterator place) {
+    const auto of_address = by_address_.find(place->address);
+    if (--of_address->second == 0) by_address_.erase(of_address);
+    places_.erase(place->id.index);
+    line_.erase(place);
+  }
 
   uint64_t per_second_ = 1;
   Instant next_at_;
-  // Those who left are in here until their turn, so the oldest may have to make room.
-  const size_t places_;
-  std::deque<engine::ConnectionId> waiting_;
+  Line line_;
+  std::unordered_map<uint32_t, Line::iterator> places_;  // by index
+  std::map<AddressKey, uint64_t> by_address_;
 };
 
 }  // namespace penstock::transport

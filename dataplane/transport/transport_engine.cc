@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "penstock/base/assert.h"
 #include "penstock/tunnel/sniff.h"
@@ -37,9 +38,8 @@ bool nothing_but_rtmp(const Accepts& accepts) {
 TransportEngine::TransportEngine(engine::Engine& inner, TransportOptions options)
     : inner_(inner),
       options_(std::move(options)),
-      tunnels_(*options_.mesh, options_.id, options_.tunnels_max),
-      tls_ration_(connections_max()),
-      rtmpe_ration_(connections_max()) {
+      // Who has shown nothing yet has a quarter of all places at most.
+      tunnels_(*options_.mesh, options_.id, options_.tunnels_max, options_.connections_max / 4) {
   stacks_.resize(connections_max());
 }
 
@@ -48,7 +48,7 @@ TransportEngine::~TransportEngine() = default;
 void TransportEngine::set_rates(const Rates& rates) {
   tls_ration_.set_rate(rates.tls_handshakes_per_second);
   rtmpe_ration_.set_rate(rates.rtmpe_handshakes_per_second);
-  tunnels_.set_idle_ms(rates.tunnel_idle_ms);
+  tunnels_.set(rates.tunnels);
 }
 
 TransportEngine::Stack* TransportEngine::find(ConnectionId id) {
@@ -198,12 +198,21 @@ void TransportEngine::received(Stack& stack, Bytes bytes) {
 }
 
 void TransportEngine::begin_layer(Stack& stack, std::unique_ptr<tunnel::Layer> layer, Bytes bytes) {
-  if (layer == nullptr) return fail(stack, Fault::transport_disabled);
+  if (layer == nullptr) {
+    return fail(stack, Fault::transport_disabled,
+                stack.secure ? "RTMPS: no certificate is loaded" : "RTMPE");
+  }
   stack.layer = std::move(layer);
   stack.stage = Stage::layered;
+  if (!ration_of(stack).wait(stack.id, stack.peer)) {
+    return fail(stack, Fault::handshakes_exceeded);
+  }
   stack.waiting = true;
   keep(stack, bytes);
-  (stack.secure ? tls_ration_ : rtmpe_ration_).wait(stack.id);
+}
+
+void TransportEngine::stop_waiting(Stack& stack) {
+  if (std::exchange(stack.waiting, false)) ration_of(stack).leave(stack.id);
 }
 
 void TransportEngine::keep(Stack& stack, Bytes bytes) {
@@ -290,7 +299,7 @@ bool TransportEngine::opened(Stack& stack, Bytes plain) {
       return false;
     }
     if (!(rtmp ? stack.accepts.tls_rtmp : stack.accepts.tls_http)) {
-      fail(stack, Fault::transport_disabled);
+      fail(stack, Fault::transport_disabled, rtmp ? "RTMPS" : "RTMPTS");
       return false;
     }
     if (rtmp) {
@@ -347,22 +356,21 @@ void TransportEngine::tell_ended(Stack& stack) {
   stack.ended_told = true;
 }
 
-void TransportEngine::fail(Stack& stack, Fault fault) {
+void TransportEngine::fail(Stack& stack, Fault fault, std::string_view reason) {
   const bool seen = !stack.carrier;
   stack.stage = Stage::failed;
   stack.kept.clear();
+  stop_waiting(stack);
   EngineEvent& event = later(seen ? EngineEventKind::failed : EngineEventKind::dropped, stack);
   event.fault = fault;
   event.peer = stack.peer;
-  if (stack.layer != nullptr) {
-    const std::string_view why = stack.layer->reason();
-    // Copied: the layer may be gone when the event is shown.
-    const MutableBytes room = arena_.room();
-    const size_t count = std::min(why.size(), room.size());
-    std::copy_n(why.begin(), count, room.begin());
-    arena_.take(count);
-    event.bytes = room.first(count);
-  }
+  if (reason.empty() && stack.layer != nullptr) reason = stack.layer->reason();
+  // Copied: the layer may be gone when the event is shown.
+  const MutableBytes room = arena_.room();
+  const size_t count = std::min(reason.size(), room.size());
+  std::copy_n(reason.begin(), count, room.begin());
+  arena_.take(count);
+  event.bytes = room.first(count);
   if (!seen) inner_.close(stack.id);
 }
 
@@ -382,6 +390,7 @@ void TransportEngine::closed(Stack& stack, const EngineEvent& event) {
   } else {
     later_.push_back(event);
   }
+  stop_waiting(stack);
   forget(event.id);
 }
 
@@ -442,6 +451,12 @@ void TransportEngine::set_reading(ConnectionId id, bool on) {
   choose_reading(*stack);
 }
 
+engine::EngineCounts TransportEngine::counts() const {
+  engine::EngineCounts counts = inner_.counts();
+  counts.unseen += static_cast<uint32_t>(tunnels_.carrier_count());
+  return counts;
+}
+
 void TransportEngine::set_low_water(ConnectionId id, uint32_t bytes) {
   // A tunnel's bytes come in requests, which are gathered already.
   if (!is_tunnel(id)) inner_.set_low_water(id, bytes);
@@ -460,6 +475,7 @@ void TransportEngine::finish(Stack& stack) {
     if (!last.empty()) say(stack, std::move(last), 0);
   }
   stack.finished = true;
+  stop_waiting(stack);
   if (stack.tunnel) {
     tunnels_.finish(tunnel_of(stack.id));
   } else {
@@ -491,14 +507,11 @@ void TransportEngine::go_on() {
 }
 
 void TransportEngine::exchange_keys() {
-  ConnectionId id;
   for (Ration* ration : {&tls_ration_, &rtmpe_ration_}) {
-    while (ration->next(now_, id)) {
-      Stack* stack = find(id);
-      if (stack == nullptr || !stack->waiting) continue;  // it has gone, and cost nothing
-      ration->charge(now_);
+    while (const auto id = ration->next(now_)) {
+      Stack* stack = find(*id);
+      PENSTOCK_ASSERT(stack != nullptr && stack->waiting);
       stack->waiting = false;
-      if (stack->finished) continue;
       const std::vector<uint8_t> kept = std::exchange(stack->kept, {});
       open_now(*stack, kept);
     }
@@ -548,6 +561,7 @@ void TransportEngine::take_tunnel_event(const TunnelEvent& event) {
     case TunnelEvent::Kind::closed:
       if (event.fault != Fault::count_) later(EngineEventKind::failed, *stack).fault = event.fault;
       later(EngineEventKind::closed, *stack);
+      stop_waiting(*stack);
       forget(id);
       return;
   }

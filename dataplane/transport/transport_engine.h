@@ -65,6 +65,7 @@ class TransportEngine final : public engine::Engine {
   void close(engine::ConnectionId) override;
   bool set_accepting(bool on) override { return inner_.set_accepting(on); }
   void set_gather_max(uint64_t ns) override { inner_.set_gather_max(ns); }
+  [[nodiscard]] engine::EngineCounts counts() const override;
   void wake() override { inner_.wake(); }
 
   /// Handshakes that are begun per second, and how long a tunnel may be without a request. From the
@@ -72,7 +73,7 @@ class TransportEngine final : public engine::Engine {
   struct Rates {
     uint64_t tls_handshakes_per_second = 0;
     uint64_t rtmpe_handshakes_per_second = 0;
-    uint64_t tunnel_idle_ms = 0;
+    TunnelSettings tunnels;
   };
   void set_rates(const Rates& rates);
 
@@ -137,7 +138,8 @@ class TransportEngine final : public engine::Engine {
   void become_carrier(Stack& stack);
   void deliver(Stack& stack, Bytes plain);
   void tell_ended(Stack& stack);
-  void fail(Stack& stack, Fault fault);
+  void fail(Stack& stack, Fault fault, std::string_view reason = {});
+  void stop_waiting(Stack& stack);
   void sent(Stack& stack, uint32_t sealed_bytes);
   void closed(Stack& stack, const engine::EngineEvent& event);
 
@@ -156,6 +158,9 @@ class TransportEngine final : public engine::Engine {
   size_t take_later(std::span<engine::EngineEvent> events, size_t from);
   engine::EngineEvent& later(engine::EngineEventKind kind, const Stack& stack);
 
+  [[nodiscard]] Ration& ration_of(const Stack& stack) {
+    return stack.secure && !stack.tunnel ? tls_ration_ : rtmpe_ration_;
+  }
   [[nodiscard]] bool is_tunnel(engine::ConnectionId id) const {
     return id.index >= options_.connections_max;
   }

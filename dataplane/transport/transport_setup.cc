@@ -61,7 +61,10 @@ std::function<void(const control::TunableValues&)> rates_of(TransportEngine* eng
     engine->set_rates(
         {.tls_handshakes_per_second = value_of(values, Tunable::tls_handshakes_per_second),
          .rtmpe_handshakes_per_second = value_of(values, Tunable::rtmpe_handshakes_per_second),
-         .tunnel_idle_ms = value_of(values, Tunable::rtmpt_idle_ms)});
+         .tunnels = {.idle_ms = value_of(values, Tunable::rtmpt_idle_ms),
+                     .handshake_ms = value_of(values, Tunable::handshake_ms),
+                     .tunnels_per_address = static_cast<uint32_t>(
+                         value_of(values, Tunable::rtmpt_sessions_per_address))}});
   };
 }
 

@@ -34,26 +34,27 @@ void TransportEngine::sniff(Stack& stack, Bytes bytes) {
       stack.kept.assign(bytes.begin(), bytes.end());
       return;
     case tunnel::Spoken::rtmp:
-      if (!stack.accepts.rtmp) return fail(stack, Fault::transport_disabled);
+      if (!stack.accepts.rtmp) return fail(stack, Fault::transport_disabled, "RTMP");
       become_session(stack);
       open(stack, bytes);
       return;
     case tunnel::Spoken::rtmpe:
-      if (!stack.accepts.rtmpe) return fail(stack, Fault::transport_disabled);
+      if (!stack.accepts.rtmpe) return fail(stack, Fault::transport_disabled, "RTMPE");
       begin_layer(stack, options_.make_rtmpe(), bytes);
       return;
     case tunnel::Spoken::tls:
-      if (!stack.accepts.tls()) return fail(stack, Fault::transport_disabled);
+      if (!stack.accepts.tls()) return fail(stack, Fault::transport_disabled, "RTMPS");
       stack.secure = true;
       begin_layer(stack, options_.make_tls(), bytes);
       return;
     case tunnel::Spoken::http:
-      if (!stack.accepts.http) return fail(stack, Fault::transport_disabled);
+      if (!stack.accepts.http) return fail(stack, Fault::transport_disabled, "RTMPT");
       become_carrier(stack);
       if (!gathered.empty()) lent_.push_back(std::move(gathered));
       tunnels_.carrier_received(stack.id, bytes, now_);
       return;
     case tunnel::Spoken::proxy_header:
+      return fail(stack, stack.proxied ? Fault::proxy_header_malformed : Fault::proxy_unexpected);
     case tunnel::Spoken::unknown:
       return fail(stack, Fault::transport_unknown);
   }

@@ -31,7 +31,11 @@ void Tunnels::carrier_opened(ConnectionId id, const engine::Endpoint& peer, bool
   carrier->peer = peer;
   carrier->secure = secure;
   carrier->active_at = now;
-  carrier_deadlines_.move(id.index, carrier->timer_at, now.after_ms(carrier_idle_ms));
+  carrier_deadlines_.move(id.index, carrier->timer_at, now.after_ms(settings_.handshake_ms));
+  if (unserved_.size() >= unserved_max_) {
+    hang_up(*carriers_.at(unserved_.front()), Fault::http_timeout);
+  }
+  carrier->unserved = unserved_.insert(unserved_.end(), id.index);
   const bool is_new = carriers_.emplace(id.index, std::move(carrier)).second;
   PENSTOCK_ASSERT(is_new);
 }
@@ -80,6 +84,7 @@ void Tunnels::carrier_closed(ConnectionId id, Instant now) {
   if (find(id) == nullptr) return;
   Carrier& carrier = *carriers_[id.index];
   carrier_deadlines_.move(id.index, carrier.timer_at, Instant::never());
+  serve(carrier);
   forget_body(carrier);
   // A tunnel that hears of one may answer others that wait here. So the carrier stays until all are
   // told, where answered() finds them, and its list is looked at anew after each.
@@ -117,11 +122,19 @@ void Tunnels::tell(TunnelRequest* request, TunnelRequest::Step fate) {
   mesh_.give_back(request);
 }
 
+/// No longer one of those that have served no tunnel.
+void Tunnels::serve(Carrier& carrier) {
+  if (!std::exchange(carrier.served, true)) unserved_.erase(carrier.unserved);
+}
+
 void Tunnels::expire(Carrier& carrier) {
-  Instant next = carrier.active_at.after_ms(carrier.ending ? linger_ms : carrier_idle_ms);
+  const uint64_t patience_ms = carrier.ending   ? linger_ms
+                               : carrier.served ? carrier_idle_ms
+                                                : settings_.handshake_ms;
+  Instant next = carrier.active_at.after_ms(patience_ms);
   if (next <= now_ && (carrier.waiting.empty() || carrier.ending)) {
     // One that was used and is not any more is nobody's fault.
-    hang_up(carrier, carrier.used ? Fault::count_ : Fault::tunnel_timeout);
+    hang_up(carrier, carrier.served || carrier.ending ? Fault::count_ : Fault::http_timeout);
     next = Instant::never();
   }
   if (next <= now_) next = now_.after_ms(carrier_idle_ms);
@@ -131,6 +144,7 @@ void Tunnels::expire(Carrier& carrier) {
 void Tunnels::hang_up(Carrier& carrier, Fault fault) {
   carrier.stopped = carrier.ending = true;
   forget_body(carrier);
+  serve(carrier);  // or it would be hung up once more when the next one comes
   answers_.push_back({.carrier = carrier.id, .close_after = true, .fault = fault});
 }
 
@@ -140,17 +154,32 @@ void Tunnels::hang_up(Carrier& carrier, Fault fault) {
 /// What needs no body to be refused.
 bool Tunnels::take_head(Carrier& carrier) {
   const tunnel::HttpRequestHead& head = carrier.reader.head();
-  uint16_t status = 200;
   if (head.method != tunnel::HttpMethod::post) {
-    status = 405;
-  } else if (const auto asked = tunnel::parse_rtmpt_target(head.target); !asked) {
-    status = 404;
-  } else if (asked->verb == RtmptVerb::send && head.content_bytes == 0) {
-    status = 400;
+    refuse(carrier, 405, Fault::tunnel_request);
+    return false;
   }
-  if (status == 200) return true;
-  refuse(carrier, status, status == 400 ? Fault::http_malformed : Fault::tunnel_request);
-  return false;
+  const auto asked = tunnel::parse_rtmpt_target(head.target);
+  if (!asked) {
+    refuse(carrier, 404, Fault::tunnel_request);
+    return false;
+  }
+  const bool media = asked->verb == RtmptVerb::send;
+  if (media && head.content_bytes == 0) {
+    refuse(carrier, 400, Fault::http_malformed);
+    return false;
+  }
+  // Megabytes for nobody would take the room of those who publish. What another worker has is not
+  // known here.
+  const auto place = tunnel::tunnel_place(asked->session);
+  const bool elsewhere = place && place->worker != self_ && place->worker < mesh_.workers();
+  const bool for_nobody =
+      media && !elsewhere && find_named(asked->session, carrier.secure) == nullptr;
+  if ((for_nobody || !media) && head.content_bytes > poll_body_bytes_max) {
+    refuse(carrier, for_nobody ? 404 : 413,
+           for_nobody ? Fault::tunnel_unknown : Fault::http_too_large);
+    return false;
+  }
+  return true;
 }
 
 bool Tunnels::take_body(Carrier& carrier, Bytes run) {
@@ -160,9 +189,14 @@ bool Tunnels::take_body(Carrier& carrier, Bytes run) {
   }
   partial_bytes_ += run.size();
   carrier.body.insert(carrier.body.end(), run.begin(), run.end());
-  if (partial_bytes_ <= partial_bytes_max) return true;
-  refuse(carrier, 503, Fault::http_too_large);
-  return false;
+  if (partial_bytes_ > partial_bytes_max) make_room_for_bodies();
+  return !carrier.stopped;
+}
+
+void Tunnels::make_room_for_bodies() {
+  const auto largest = std::ranges::max_element(
+      carriers_, {}, [](const auto& one) { return one.second->body.size(); });
+  refuse(*largest->second, 503, Fault::http_too_large);
 }
 
 void Tunnels::forget_body(Carrier& carrier) {
@@ -179,7 +213,6 @@ bool Tunnels::take_request(Carrier& carrier) {
   const bool elsewhere = place && place->worker < mesh_.workers() && place->worker != self_;
   TunnelRequest* request = add_request(carrier, elsewhere ? place->worker : self_);
   if (request == nullptr) return false;
-  carrier.used = true;
   carrier.stopped = !head.keep_alive;
   request->verb = asked->verb;
   request->sequence = asked->sequence;
@@ -275,7 +308,10 @@ void Tunnels::flush(Carrier& carrier) {
 void Tunnels::give(Carrier& carrier, TunnelRequest* request) {
   // Only what a tunnel answers keeps a carrier: who asks for nothing but names that nobody has
   // would hold its place for ever.
-  if (request->served) carrier.active_at = now_;
+  if (request->served) {
+    serve(carrier);
+    carrier.active_at = now_;
+  }
   carrier.ending = request->close_after || !request->keep_alive;
   if (carrier.ending) {
     carrier_deadlines_.move(carrier.id.index, carrier.timer_at, now_.after_ms(linger_ms));

@@ -21,8 +21,13 @@ TunnelRequest* request_of(TunnelSession::Tag tag) { return reinterpret_cast<Tunn
 
 }  // namespace
 
-Tunnels::Tunnels(TunnelMesh& mesh, WorkerId self, uint32_t tunnels_max, TunnelSettings settings)
-    : mesh_(mesh), self_(self), settings_(settings), tunnels_(tunnels_max) {
+Tunnels::Tunnels(TunnelMesh& mesh, WorkerId self, uint32_t tunnels_max, uint32_t unserved_max,
+                 TunnelSettings settings)
+    : mesh_(mesh),
+      self_(self),
+      settings_(settings),
+      tunnels_(tunnels_max),
+      unserved_max_(std::max<uint32_t>(unserved_max, 1)) {
   PENSTOCK_ASSERT(self < mesh.workers() && tunnels_max <= tunnel::tunnel_places_max);
   for (uint32_t index = tunnels_max; index-- > 0;) free_.push_back(index);
 }
@@ -42,22 +47,14 @@ Tunnels::Tunnel* Tunnels::find_named(std::string_view name, bool secure) {
   return found ? &tunnel : nullptr;
 }
 
-/// Who has one IPv6 address has its /64.
-Tunnels::Address Tunnels::address_of(const engine::Endpoint& peer) {
-  Address address{};
-  address[0] = peer.ipv6 ? 6 : 4;
-  std::copy_n(peer.address, peer.ipv6 ? 8 : 4, address.begin() + 1);
-  return address;
-}
-
 // A tunnel's life
 // ------------------------------------------------------------------------------------------------
 
 void Tunnels::open(const Carrier& carrier, TunnelRequest* request) {
-  uint32_t& of_address = by_address_[address_of(carrier.peer)];
+  uint32_t& of_address = by_address_[address_key(carrier.peer)];
   const bool room = !free_.empty() && of_address < settings_.tunnels_per_address;
   if (!room || !tunnels_[free_.back()].name.make(self_, free_.back())) {
-    if (of_address == 0) by_address_.erase(address_of(carrier.peer));
+    if (of_address == 0) by_address_.erase(address_key(carrier.peer));
     request->fault = Fault::tunnels_exceeded;
     request->close_after = true;
     return respond(request, 503, {});
@@ -116,7 +113,7 @@ void Tunnels::end(uint32_t index) {
   tunnel.live = false;
   --tunnel_count_;
   tunnel_deadlines_.move(index, tunnel.timer_at, Instant::never());
-  const auto of_address = by_address_.find(address_of(tunnel.peer));
+  const auto of_address = by_address_.find(address_key(tunnel.peer));
   PENSTOCK_ASSERT(of_address != by_address_.end());
   if (--of_address->second == 0) by_address_.erase(of_address);
   if (tunnel.session->closed_by_peer()) report(TunnelEvent::Kind::ended, index);

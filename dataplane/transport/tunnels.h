@@ -1,8 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dataplane/engine/engine.h"
+#include "dataplane/transport/address_key.h"
 #include "dataplane/transport/deadlines.h"
 #include "dataplane/transport/tunnel_mesh.h"
 #include "penstock/base/bounded_vector.h"
@@ -48,8 +49,9 @@ struct CarrierAnswer {
 };
 
 struct TunnelSettings {
-  uint64_t idle_ms = 45'000;          // without a request for so long a tunnel ends
-  uint32_t tunnels_per_address = 64;  // of this worker; IPv6 by /64. An office behind one address
+  uint64_t idle_ms = 45'000;           // without a request for so long a tunnel ends
+  uint64_t handshake_ms = 5'000;       // within which a carrier has to have served a tunnel
+  uint32_t tunnels_per_address = 256;  // of this worker; IPv6 by /64
 };
 
 /// All RTMPT of one worker: HTTP carriers on one side, tunnels that are used like connections on
@@ -61,7 +63,9 @@ struct TunnelSettings {
 /// the one that showed its bytes to the worker, so that what the worker says to them comes along.
 class Tunnels {
  public:
-  Tunnels(TunnelMesh& mesh, WorkerId self, uint32_t tunnels_max, TunnelSettings settings = {});
+  /// `unserved_max`: carriers that have served no tunnel yet; more, and the oldest of them goes.
+  Tunnels(TunnelMesh& mesh, WorkerId self, uint32_t tunnels_max, uint32_t unserved_max,
+          TunnelSettings settings = {});
   Tunnels(const Tunnels&) = delete;
   Tunnels& operator=(const Tunnels&) = delete;
 
@@ -79,8 +83,8 @@ class Tunnels {
   void finish(TunnelId id);
   void close(TunnelId id);
 
-  /// Of tunnels that are opened from now on.
-  void set_idle_ms(uint64_t ms) { settings_.idle_ms = ms; }
+  /// Of tunnels that are opened, and carriers that come, from now on.
+  void set(const TunnelSettings& settings) { settings_ = settings; }
 
   void turn(Instant now);
   /// In the past: turn() has something to do now.
@@ -91,6 +95,7 @@ class Tunnels {
   [[nodiscard]] uint64_t take_rung() { return mesh_.take_pushed(self_); }
 
   [[nodiscard]] uint32_t tunnel_count() const { return tunnel_count_; }
+  [[nodiscard]] size_t carrier_count() const { return carriers_.size(); }
 
   static constexpr uint64_t carrier_idle_ms = 30'000;
   // After the last answer, until the peer has closed too.
@@ -101,7 +106,10 @@ class Tunnels {
   static constexpr size_t unread_answers_max = 2 * pipelined_max;
   // Flash keeps up to four connections per session; then those that proxies leave open.
   static constexpr size_t carriers_per_tunnel = 6;
-  // Bodies of which the end has not come: with one of 64 KiB each, 1024 slow publishers.
+  // The body of what brings no media is a byte or none; some proxies may pad.
+  static constexpr uint64_t poll_body_bytes_max = 64;
+  // Bodies of which the end has not come: with one of 64 KiB each, 1024 slow publishers. When it is
+  // full, who holds most of it goes.
   static constexpr size_t partial_bytes_max = 64 * 1024 * 1024;
   // A worker has one send of 256 KiB on its way; RTMPE makes it no longer.
   static constexpr uint64_t queued_bytes_max = 1024 * 1024;
@@ -129,7 +137,7 @@ class Tunnels {
     engine::ConnectionId id;
     engine::Endpoint peer;
     bool secure = false;
-    bool used = false;     // had a whole request
+    bool served = false;   // a tunnel has answered on it
     bool stopped = false;  // nothing more is read
     bool ending = false;   // its last answer is given
     tunnel::HttpRequestReader reader;
@@ -140,7 +148,8 @@ class Tunnels {
     uint64_t answers = 0;                           // made so far
     uint64_t taken = 0;                             // of these
     uint64_t sent = 0;                              // of these
-    Instant active_at;                              // when a tunnel was last served by it
+    Instant active_at;                              // when it came, or a tunnel last answered on it
+    std::list<uint32_t>::iterator unserved;         // its place there, while not served
     Instant timer_at = Instant::never();
   };
 
@@ -153,13 +162,13 @@ class Tunnels {
     TunnelId id;
     uint32_t sequence = 0;
   };
-  using Address = std::array<uint8_t, 9>;
 
   // tunnel_carriers.cc
   [[nodiscard]] Carrier* find(engine::ConnectionId id);
   [[nodiscard]] bool take_head(Carrier& carrier);
   [[nodiscard]] bool take_body(Carrier& carrier, Bytes run);
   void forget_body(Carrier& carrier);
+  void make_room_for_bodies();
   [[nodiscard]] bool take_request(Carrier& carrier);
   [[nodiscard]] TunnelRequest* add_request(Carrier& carrier, WorkerId owner);
   void refuse(Carrier& carrier, uint16_t status, Fault fault);
@@ -169,6 +178,7 @@ class Tunnels {
   void abandon(std::span<const Waiting> waiting);
   void tell(TunnelRequest* request, TunnelRequest::Step fate);
   void expire(Carrier& carrier);
+  void serve(Carrier& carrier);
   void hang_up(Carrier& carrier, Fault fault);
 
   // tunnels.cc
@@ -187,7 +197,6 @@ class Tunnels {
   void end(uint32_t index);
   void release(uint32_t index);
   TunnelEvent& report(TunnelEvent::Kind kind, uint32_t index);
-  [[nodiscard]] static Address address_of(const engine::Endpoint& peer);
 
   TunnelMesh& mesh_;
   WorkerId self_;
@@ -196,7 +205,9 @@ class Tunnels {
   std::vector<Tunnel> tunnels_;
   std::vector<uint32_t> free_;
   uint32_t tunnel_count_ = 0;
-  std::map<Address, uint32_t> by_address_;
+  std::map<AddressKey, uint32_t> by_address_;
+  const size_t unserved_max_;
+  std::list<uint32_t> unserved_;  // indices of carriers, as they came
   std::unordered_map<uint32_t, std::unique_ptr<Carrier>> carriers_;  // by index of their id
   size_t partial_bytes_ = 0;
   Deadlines tunnel_deadlines_;

@@ -25,7 +25,7 @@ class World {
  public:
   World() {
     for (WorkerId worker = 0; worker < worker_count; ++worker) {
-      tunnels_.push_back(std::make_unique<Tunnels>(mesh_, worker, tunnels_max));
+      tunnels_.push_back(std::make_unique<Tunnels>(mesh_, worker, tunnels_max, 4));
     }
   }
 

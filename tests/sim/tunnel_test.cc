@@ -175,7 +175,7 @@ class World {
   World(uint64_t seed, const Chances& chances) : prng_(seed), chances_(chances) {
     for (WorkerId worker = 0; worker < worker_count; ++worker) {
       tunnels_.push_back(
-          std::make_unique<Tunnels>(mesh_, worker, 64, TunnelSettings{.idle_ms = idle_ms}));
+          std::make_unique<Tunnels>(mesh_, worker, 64, 256, TunnelSettings{.idle_ms = idle_ms}));
     }
     for (uint64_t number = 0; number < 6; ++number) {
       std::unique_ptr<Peer> peer;

@@ -121,6 +121,7 @@ class LinuxUringEngine final : public UringEngine {
   void close(ConnectionId) override;
   bool set_accepting(bool on) override { return acceptor_.set_on(on); }
   void set_gather_max(uint64_t ns) override { gather_.set_max(ns); }
+  [[nodiscard]] EngineCounts counts() const override { return {.refused = counters_.refused}; }
   void wake() override;
 
   [[nodiscard]] std::span<const Endpoint> listeners() const override {

@@ -60,7 +60,11 @@ namespace penstock {
   X(tunnels_exceeded, true, "too many RTMPT sessions")                                         \
   X(login_failed, true, "publisher login refused")                                             \
   X(login_flood, true, "too many login attempts from one address")                             \
-  X(shared_object_malformed, false, "shared object message malformed")
+  X(shared_object_malformed, false, "shared object message malformed")                         \
+  X(handshakes_exceeded, true,                                                                 \
+    "more TLS or RTMPE handshakes of one address than can be taken in time")                   \
+  X(http_timeout, true, "no whole HTTP request of an RTMPT session in time")                   \
+  X(proxy_unexpected, true, "PROXY header from a peer that is not in listen.proxy_from")
 
 enum class Fault : uint8_t {
 #define PENSTOCK_FAULT_NAME(name, fatal, text) name,

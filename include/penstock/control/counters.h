@@ -48,7 +48,8 @@ namespace penstock::control {
   X(commands_refused, false, "commands of the control plane refused as malformed or stale")   \
   X(log_records_dropped, false, "log records dropped because the ring was full")              \
   X(reconnects_asked, false, "peers asked to reconnect elsewhere because of a drain")         \
-  X(logins, false, "publisher logins accepted")
+  X(logins, false, "publisher logins accepted")                                               \
+  X(carriers, true, "HTTP connections that carry RTMPT, among the connections")
 
 enum class Counter : uint8_t {
 #define PENSTOCK_COUNTER_NAME(name, gauge, help) name,

@@ -77,7 +77,7 @@ class TransportEngineTest : public ::testing::Test {
 
   TransportEngineTest() : mesh_(1, 4), transport_(inner_, options()) {
     test_now = Instant{ns_per_s};
-    transport_.set_rates({10, 10, 30'000});
+    transport_.set_rates({10, 10, {.idle_ms = 30'000}});
   }
 
   TransportOptions options() {
@@ -206,7 +206,7 @@ TEST_F(TransportEngineTest, what_a_listener_does_not_take_fails_with_its_fault) 
       {only_rtmps, "\x06", Fault::transport_disabled},
       {only_rtmps, "POST /open/1 HTTP/1.1\r\n", Fault::transport_disabled},
       {everything, "SSH-2.0", Fault::transport_unknown},
-      {everything, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", Fault::transport_unknown},
+      {everything, "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", Fault::proxy_unexpected},
       {only_rtmps, std::string("\x16") + "X", Fault::tls_handshake},
       {only_rtmps, std::string("\x16") + "c" + masked("SSH-2.0"), Fault::transport_unknown},
   };
@@ -467,6 +467,49 @@ TEST_F(TransportEngineTest, a_peer_that_ends_in_its_first_bytes_is_told_to_have_
   inner_.comes(EngineEventKind::received, id, "P");
   inner_.comes(EngineEventKind::ended, id);
   EXPECT_EQ(poll().at(0).kind, EngineEventKind::ended);
+}
+
+TEST_F(TransportEngineTest, one_address_has_a_part_of_those_who_wait_for_their_turn) {
+  std::vector<EngineEvent> events(512);
+  const auto come = [&](uint32_t index, uint8_t last_octet) {
+    const ConnectionId id{index, 1};
+    EngineEvent& event = inner_.comes(EngineEventKind::accepted, id);
+    event.listener = everything;
+    event.peer.address[3] = last_octet;
+    inner_.comes(EngineEventKind::received, id, std::string("\x06") + "c");
+  };
+  transport_.set_rates({2, 2, {}});
+  // Two a second are taken, and a burst of five at first; one address may have eight in line.
+  for (uint32_t index = 0; index < 15; ++index) come(index, 1);
+  size_t failed = 0;
+  for (const Seen& seen : poll(512)) {
+    if (seen.kind != EngineEventKind::failed) continue;
+    EXPECT_EQ(seen.event.fault, Fault::handshakes_exceeded);
+    ++failed;
+  }
+  EXPECT_EQ(failed, 15u - 8u);
+  // Whoever comes then from elsewhere is next.
+  come(15, 2);
+  bool identified = false;
+  for (int turn = 0; turn < 3; ++turn) {
+    test_now = test_now.after_ms(500);
+    for (const Seen& seen : poll(512)) {
+      identified = identified || (seen.kind == EngineEventKind::identified &&
+                                  seen.event.id == ConnectionId{15, 1});
+    }
+  }
+  EXPECT_TRUE(identified);
+}
+
+TEST_F(TransportEngineTest, carriers_are_connections_that_the_worker_does_not_see) {
+  EXPECT_EQ(transport_.counts().unseen, 0u);
+  const ConnectionId id = accept(everything);
+  inner_.comes(EngineEventKind::received, id, open_tunnel);
+  poll();
+  EXPECT_EQ(transport_.counts().unseen, 1u);
+  inner_.comes(EngineEventKind::closed, id);
+  poll();
+  EXPECT_EQ(transport_.counts().unseen, 0u);
 }
 
 }  // namespace

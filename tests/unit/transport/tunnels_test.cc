@@ -10,6 +10,7 @@ namespace penstock::transport {
 namespace {
 
 constexpr Instant start{100 * ns_per_s};
+constexpr uint32_t unserved_max = 16;
 using Kind = TunnelEvent::Kind;
 
 /// Workers on one thread, with what they were told and what their carriers were.
@@ -18,7 +19,8 @@ class World {
   explicit World(uint32_t workers = 1, uint32_t tunnels_max = 8, TunnelSettings settings = {})
       : mesh(workers, tunnels_max) {
     for (WorkerId worker = 0; worker < workers; ++worker) {
-      tunnels.push_back(std::make_unique<Tunnels>(mesh, worker, tunnels_max, settings));
+      tunnels.push_back(
+          std::make_unique<Tunnels>(mesh, worker, tunnels_max, unserved_max, settings));
     }
     events.resize(workers);
   }
@@ -344,13 +346,83 @@ TEST(Tunnels, carriers_without_requests_are_closed) {
   World world;
   const auto silent = world.connect(0);
   const auto used = world.connect(0);
+  const auto asks_for_nothing = world.connect(0);
   world.open(0, used);
-  world.pass(Tunnels::carrier_idle_ms - 1);
+  const uint64_t handshake_ms = TunnelSettings{}.handshake_ms;
+  world.pass(handshake_ms - 1);
+  world.post(0, asks_for_nothing, "/fcs/ident2");
+  EXPECT_EQ(world.take_answer(asks_for_nothing), "404 ");
   EXPECT_EQ(world.take_answer(silent), "");
   world.pass(1);
   EXPECT_EQ(world.take_answer(silent), "<end>");
+  EXPECT_EQ(world.take_answer(asks_for_nothing), "<end>");
+  EXPECT_EQ(world.faults, (std::vector{Fault::http_timeout, Fault::http_timeout}));
+  world.pass(Tunnels::carrier_idle_ms - handshake_ms - 1);
+  EXPECT_EQ(world.take_answer(used), "");
+  world.pass(1);
   EXPECT_EQ(world.take_answer(used), "<end>");
-  EXPECT_EQ(world.faults, std::vector{Fault::tunnel_timeout});
+}
+
+TEST(Tunnels, of_carriers_that_have_shown_nothing_the_oldest_makes_room) {
+  World world;
+  const auto used = world.connect(0);
+  world.open(0, used);
+  const auto oldest = world.connect(0);
+  for (uint32_t i = 1; i < unserved_max; ++i) world.connect(0);
+  world.turn();
+  EXPECT_EQ(world.take_answer(oldest), "");
+  const auto newest = world.connect(0);
+  world.turn();
+  EXPECT_EQ(world.take_answer(oldest), "<end>");
+  EXPECT_EQ(world.take_answer(used), "");
+  EXPECT_FALSE(world.open(0, newest).empty());
+  world.tunnels[0]->carrier_closed(oldest, world.now);
+}
+
+TEST(Tunnels, megabytes_for_nobody_are_refused_before_they_come) {
+  const struct {
+    std::string_view target;
+    std::string_view answer;
+    Fault fault;
+  } cases[] = {
+      {"/open/1", "413 <end>", Fault::http_too_large},
+      {"/fcs/ident2", "413 <end>", Fault::http_too_large},
+      {"/send/nobody/1", "404 <end>", Fault::tunnel_unknown},
+  };
+  for (const auto& one : cases) {
+    World world;
+    const auto carrier = world.connect(0);
+    world.ask(0, carrier,
+              "POST " + std::string(one.target) + " HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n");
+    EXPECT_EQ(world.take_answer(carrier), one.answer) << one.target;
+    EXPECT_EQ(world.faults, std::vector{one.fault});
+  }
+}
+
+TEST(Tunnels, who_holds_most_of_unfinished_bodies_makes_room_for_the_others) {
+  World world(1, 80);
+  const size_t largest = 1'000'000;
+  const std::string part(largest - 1, 'x');
+  std::vector<engine::ConnectionId> hoarders;
+  for (uint8_t host = 1; host <= Tunnels::partial_bytes_max / largest; ++host) {
+    const auto carrier = world.connect(0, false, host);
+    const std::string name = world.open(0, carrier);
+    world.ask(0, carrier,
+              "POST /send/" + name + "/0 HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + part);
+    hoarders.push_back(carrier);
+  }
+  const auto publisher = world.connect(0, false, 200);
+  const std::string name = world.open(0, publisher);
+  world.ask(0, publisher,
+            "POST /send/" + name + "/0 HTTP/1.1\r\nContent-Length: 200001\r\n\r\n" +
+                std::string(200'000, 'y'));
+  world.ask(0, publisher, "y");
+  EXPECT_EQ(world.take_answer(publisher).substr(0, 3), "200");
+  size_t ended = 0;
+  for (const auto carrier : hoarders) {
+    ended += world.take_answer(carrier).ends_with("503 <end>") ? 1 : 0;
+  }
+  EXPECT_EQ(ended, 1u);
 }
 
 TEST(Tunnels, a_carrier_that_was_told_its_last_answer_is_closed_if_it_stays) {
