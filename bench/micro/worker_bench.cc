@@ -177,6 +177,59 @@ BENCHMARK(active_tick)
     ->Args({100, 1, 1, 4096})
     ->Unit(benchmark::kMicrosecond);
 
+// ---- blast ----
+
+/// Publishers as fast as they can, that nobody watches: a whole GOP of each in a turn. It is laid
+/// into receive memory outside of the time that counts, as the kernel does it: the worker finds it
+/// beyond its first cache. With more publishers at a time the memory of the frames is too large for
+/// any cache, and little but its speed is measured.
+void blast(benchmark::State& state) {
+  constexpr size_t publishers = 10;
+  WorkerRig rig({.connections_max = publishers + 8,
+                 .streams_max = publishers + 8,
+                 .gop_cache = state.range(0) != 0});
+  const EncoderBytes encoder(1'000'000, encoder_chunk_bytes);
+  std::vector<ConnectionId> sources;
+  for (size_t i = 0; i < publishers; ++i) {
+    sources.push_back(rig.publish(0, "cam" + std::to_string(i), encoder_chunk_bytes));
+    rig.engine().arrive(sources.back(), encoder.start());
+    rig.turn();
+  }
+  const size_t gop_bytes = encoder.gop().size();
+  const size_t places = 3 * publishers;
+  std::vector<uint8_t> memory(places * gop_bytes);
+  size_t place = 0;
+  Stopwatch watch;
+  const auto one_turn = [&] {
+    rig.advance_ms(10);
+    for (const ConnectionId source : sources) {
+      const MutableBytes received = MutableBytes(memory).subspan(place * gop_bytes, gop_bytes);
+      copy_bytes(received.data(), encoder.gop());
+      rig.engine().arrive(source, received);
+      place = (place + 1) % places;
+    }
+    watch.start();
+    rig.turn();
+    watch.stop();
+    return watch.take_s();
+  };
+  for (int i = 0; i < 20; ++i) one_turn();
+  double seconds = 0;
+  for (auto _ : state) {
+    const double turn_s = one_turn();
+    seconds += turn_s;
+    state.SetIterationTime(turn_s);
+  }
+  const double messages = static_cast<double>(state.iterations()) * publishers * gop_messages;
+  state.counters["ns_per_message"] = seconds * 1e9 / messages;
+}
+BENCHMARK(blast)
+    ->ArgName("gop_cache")
+    ->Arg(0)
+    ->Arg(1)
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
 // ---- session bring-up ----
 
 /// From `accepted` until the publish is allowed, and out again: 64 publishers at once, as after an

@@ -21,6 +21,7 @@ void* map_zeroed(uint64_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   PENSTOCK_ASSERT(memory != MAP_FAILED);
+  madvise(memory, bytes, MADV_HUGEPAGE);  // as the data plane asks for its frames
   return memory;
 }
 

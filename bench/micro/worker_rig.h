@@ -1,8 +1,10 @@
 #pragma once
 
-#include <chrono>
+#include <time.h>
+
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/micro/null_engine.h"
@@ -89,20 +91,25 @@ class RigPeer {
   std::vector<uint8_t> said_;
 };
 
-/// Adds up the time between start() and stop().
+/// Adds up this thread's CPU time between start() and stop(): what else the machine does is not in
+/// it.
 class Stopwatch {
  public:
-  void start() { since_ = std::chrono::steady_clock::now(); }
-  void stop() { total_ += std::chrono::steady_clock::now() - since_; }
+  void start() { since_ns_ = now_ns(); }
+  void stop() { total_ns_ += now_ns() - since_ns_; }
   [[nodiscard]] double take_s() {
-    const double seconds = std::chrono::duration<double>(total_).count();
-    total_ = {};
-    return seconds;
+    return static_cast<double>(std::exchange(total_ns_, 0)) / double{ns_per_s};
   }
 
  private:
-  std::chrono::steady_clock::time_point since_;
-  std::chrono::steady_clock::duration total_{};
+  static uint64_t now_ns() {
+    timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return static_cast<uint64_t>(at.tv_sec) * ns_per_s + static_cast<uint64_t>(at.tv_nsec);
+  }
+
+  uint64_t since_ns_ = 0;
+  uint64_t total_ns_ = 0;
 };
 
 }  // namespace penstock::bench
