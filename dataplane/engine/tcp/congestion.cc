@@ -40,11 +40,11 @@ void grow_window(CongestionState& state, uint32_t bytes) {
 
 uint32_t grow_in_slow_start(CongestionState& state, uint32_t bytes) {
   if (!state.slow_start()) return bytes;
-  // RFC 5681 says one segment per ACK and RFC 3465 two, both for peers that acknowledge every
-  // second segment. Peers acknowledge whole batches today; eight is what RFC 9406 (4.2) lets a
-  // sender take that does not pace.
-  const uint32_t most = std::min(8 * state.segment_bytes, state.threshold - state.window);
-  const uint32_t grown = std::min(bytes, most);
+  // By what was acknowledged, however much that is, so that the window doubles in a round trip.
+  // RFC 5681 and 3465 take one or two segments per ACK, for peers that acknowledge every second
+  // one; where an ACK stands for a whole batch, even eight (RFC 9406: 4.2) made a window of 300 KB
+  // take 25 round trips.
+  const uint32_t grown = std::min(bytes, state.threshold - state.window);
   grow_window(state, grown);
   return state.slow_start() ? 0 : bytes - grown;
 }

@@ -221,7 +221,7 @@ class alignas(64) Connection {
   // connection_transmit.cc
   void fill_header(SegmentOut& out, uint32_t sequence, uint8_t flags, Instant now);
   void fill_syn(SegmentOut& out, Instant now);
-  void note_ack_sent();
+  void note_ack_sent(const SegmentOut& out);
   [[nodiscard]] uint16_t window_field(bool syn);
   [[nodiscard]] uint8_t sacks_to_say() const;
   [[nodiscard]] uint32_t payload_max() const;

@@ -278,8 +278,8 @@ bool Connection::receive_in_order(Bytes bytes, const SegmentIn& segment, Instant
   ReceiveMemory& memory = parts_->memory;
   Hold hold = received_.append(memory, receive_next_, bytes, segment.token, passing);
   if (hold == Hold::refused) {
-    // What lies behind the hole must not keep it from being filled: the peer has it still (RFC 2018:
-    // 8). And when memory is short, the mark is not waited for.
+    // What lies behind the hole must not keep it from being filled: the peer has it still (RFC
+    // 2018: 8). And when memory is short, the mark is not waited for.
     if (received_.has_holes()) {
       ++parts_->counters.out_of_order_dropped;
       received_.drop_beyond(memory);

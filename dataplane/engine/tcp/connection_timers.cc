@@ -10,7 +10,7 @@ constexpr uint64_t peer_ack_delay_ns = 200 * ns_per_ms;
 // Beside twice the round trip: a turn of the other end's loop.
 constexpr uint64_t tail_probe_slack_ns = 2 * ns_per_ms;
 
-// The doubling of timeouts ends at timeout_max_ns; no shift beyond it is needed.
+// 200 ms doubled so often is more than timeout_max_ns.
 constexpr uint8_t backoff_max = 10;
 
 // Six probes before a silent peer is given up, as long as that is between 1 s and 15 s each.
@@ -34,9 +34,14 @@ void Connection::expire(Instant now) {
   if (!gone() && idle_at_ <= now) expire_idle(now);
 }
 
+/// Doubled with every timeout (RFC 6298: 5.5), but not beyond a sixth of the time after which the
+/// peer is given up: an encoder whose link comes back after 30 s is to be heard before that, and
+/// the last tries would otherwise be 20 s apart. RFC 6298 (2.5) would let it grow to 60 s.
 uint64_t Connection::timeout_ns() const {
-  return std::min(rtt_.timeout_ns() << std::min(backoff_, backoff_max),
-                  RttEstimator::timeout_max_ns);
+  const uint64_t once = rtt_.timeout_ns();
+  const uint64_t most =
+      std::clamp(parts_->options.user_timeout_ns / 6, ns_per_s, RttEstimator::timeout_max_ns);
+  return std::min(once << std::min(backoff_, backoff_max), std::max(once, most));
 }
 
 /// RFC 8985: 7.2.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "dataplane/engine/tcp/connection.h"
 #include "penstock/base/assert.h"
@@ -55,7 +56,13 @@ void Connection::fill_header(SegmentOut& out, uint32_t sequence, uint8_t flags, 
     out.options.timestamp = timestamp(now);
     out.options.timestamp_echo = timestamp_recent_;
   }
-  if (const uint8_t count = sacks_to_say(); count != 0) {
+  // What is sent again keeps its size: ranges that do not fit beside it go in an ACK of their own.
+  uint32_t bytes = 0;
+  for (const Bytes slice : std::span(out.slices).first(out.slice_count)) {
+    bytes += static_cast<uint32_t>(slice.size());
+  }
+  const uint8_t count = sacks_to_say();
+  if (count != 0 && bytes + sack_option_bytes(count) <= payload_max()) {
     std::span<SequenceRange> room{out.options.sacks.data(), count};
     if (has_duplicate_) {
       room[0] = duplicate_;
@@ -66,7 +73,11 @@ void Connection::fill_header(SegmentOut& out, uint32_t sequence, uint8_t flags, 
 }
 
 /// Whatever went out carried the acknowledgment.
-void Connection::note_ack_sent() {
+void Connection::note_ack_sent(const SegmentOut& out) {
+  if (out.options.sack_count < sacks_to_say()) {
+    ack_now_ = true;
+    return;
+  }
   ack_sent_ = receive_next_;
   acknowledge_at_ = Instant::never();
   has_duplicate_ = false;
@@ -144,12 +155,12 @@ bool Connection::transmit(SegmentOut& out, Instant now) {
     // window without a byte of the caller's).
     probe_owed_ = false;
     fill_header(out, send_unacked_ - 1, flag::ack, now);
-    note_ack_sent();
+    note_ack_sent(out);
     return true;
   }
   if (ack_now_) {
     fill_header(out, send_next_, flag::ack, now);
-    note_ack_sent();
+    note_ack_sent(out);
     ++parts_->counters.acks_out;
     return true;
   }
@@ -184,19 +195,20 @@ bool Connection::transmit_lost(SegmentOut& out, Instant now) {
 
 bool Connection::transmit_again(SegmentOut& out, uint32_t index, Instant now) {
   SentRecord& record = parts_->records.at(index);
-  uint32_t most = payload_max() - sack_option_bytes(sacks_to_say());
-  const uint32_t payload = record.bytes() - (record.fin ? 1 : 0);
-  if (payload > most && !scoreboard_.split(parts_->records, index, most)) {
-    ++parts_->counters.sent_segments_full;
-    starved_ = true;
-    return false;
+  // The path got narrower since it was sent. Without a record for the rest a part goes alone: the
+  // ACK for it makes the next one a part shorter. What is sent again must never wait for memory.
+  const uint32_t most = payload_max();
+  if (record.bytes() - (record.fin ? 1 : 0) > most) {
+    std::ignore = scoreboard_.split(parts_->records, index, most);
   }
   SendCursor cursor{record.block, record.slice, record.offset};
-  const uint32_t bytes = record.bytes() - (record.fin ? 1 : 0);
+  const uint32_t whole = record.bytes() - (record.fin ? 1 : 0);
+  const uint32_t bytes = std::min(whole, most);
   if (bytes > 0) {
-    most = SendQueue::gather(cursor, bytes, out);
-    PENSTOCK_ASSERT(most == bytes);  // it fitted into the slices of a packet before
+    const uint32_t gathered = SendQueue::gather(cursor, bytes, out);
+    PENSTOCK_ASSERT(gathered == bytes);  // it fitted into the slices of a packet before
   }
+  const bool fin = record.fin && bytes == whole;
   if (first_retransmit_timestamp_ == 0) {
     first_retransmit_timestamp_ = std::max(timestamp(now), uint32_t{1});
     first_retransmit_end_ = record.end;
@@ -204,7 +216,7 @@ bool Connection::transmit_again(SegmentOut& out, uint32_t index, Instant now) {
   ++undo_retransmits_;
   record.retransmitted = true;
   ++parts_->counters.segments_retransmitted;
-  fill_header(out, record.begin, record.fin ? flag::ack | flag::fin : flag::ack, now);
+  fill_header(out, record.begin, fin ? flag::ack | flag::fin : flag::ack, now);
   finish_data(out, index, now);
   return true;
 }
@@ -217,7 +229,7 @@ void Connection::finish_data(SegmentOut& out, uint32_t index, Instant now) {
   scoreboard_.sent(parts_->records, index, now.ns, packet);
   reduction_sent_ += record.bytes();
   sent_at_ = now;
-  note_ack_sent();
+  note_ack_sent(out);
   if (timer_ == RetransmitTimer::none || timer_ == RetransmitTimer::probe ||
       timer_ == RetransmitTimer::persist) {
     arm_retransmit(now);
