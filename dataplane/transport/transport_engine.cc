@@ -377,7 +377,7 @@ void TransportEngine::fail(Stack& stack, Fault fault, std::string_view reason) {
 void TransportEngine::sent(Stack& stack, uint32_t sealed_bytes) {
   const uint32_t plain_bytes = stack.outgoing.sent(sealed_bytes);
   if (stack.carrier) {
-    tunnels_.carrier_sent(stack.id, stack.outgoing.count(), now_);
+    tunnels_.carrier_sent(stack.id, {stack.outgoing.count(), stack.outgoing.bytes()}, now_);
     if (stack.close_after && stack.outgoing.empty() && !stack.finished) finish(stack);
     return;
   }
@@ -570,6 +570,11 @@ void TransportEngine::take_tunnel_event(const TunnelEvent& event) {
 void TransportEngine::take_answer(CarrierAnswer& answer) {
   Stack* stack = find(answer.carrier);
   if (stack == nullptr || stack->stage != Stage::carrier) return;
+  if (answer.reading) {
+    stack->reading_wanted = *answer.reading;
+    choose_reading(*stack);
+    return;
+  }
   if (answer.fault != Fault::count_) {
     EngineEvent& event = later(EngineEventKind::dropped, *stack);
     event.fault = answer.fault;

@@ -44,32 +44,88 @@ void Tunnels::carrier_received(ConnectionId id, Bytes bytes, Instant now) {
   now_ = now;
   Carrier* carrier = find(id);
   if (carrier == nullptr || carrier->stopped) return;
+  if (!carrier->later.empty()) return keep(*carrier, bytes);
   carrier->reader.feed(bytes);
-  for (bool more = true; more && !carrier->stopped;) {
-    const auto step = carrier->reader.next();
-    if (!step) return refuse(*carrier, step.error().status, step.error().fault);
+  read(*carrier);
+  keep(*carrier, carrier->reader.take_rest());
+}
+
+/// Requests off what was fed, as many as may wait for their answers.
+void Tunnels::read(Carrier& carrier) {
+  while (!carrier.stopped && carrier.waiting.size() < pipelined_max) {
+    const auto step = carrier.reader.next();
+    if (!step) return refuse(carrier, step.error().status, step.error().fault);
+    bool more = true;
     switch (*step) {
       case HttpRequestReader::Step::need_input:
         return;
       case HttpRequestReader::Step::head:
-        more = take_head(*carrier);
+        more = take_head(carrier);
         break;
       case HttpRequestReader::Step::body:
-        more = take_body(*carrier, carrier->reader.body());
+        more = take_body(carrier, carrier.reader.body());
         break;
       case HttpRequestReader::Step::finished:
-        more = take_request(*carrier);
+        more = take_request(carrier);
         break;
     }
+    if (!more) return;
   }
 }
 
-void Tunnels::carrier_sent(ConnectionId id, size_t left, Instant now) {
+void Tunnels::keep(Carrier& carrier, Bytes bytes) {
+  if (bytes.empty() || carrier.stopped) return;
+  carrier.later.insert(carrier.later.end(), bytes.begin(), bytes.end());
+  const size_t kept = carrier.later.size() - carrier.later_at;
+  if (kept > (carrier.served ? later_bytes_limit : unserved_later_bytes_limit)) {
+    return hang_up(carrier, Fault::http_too_large);
+  }
+  if (kept > later_bytes_max && std::exchange(carrier.reading, false)) {
+    answers_.push_back({.carrier = carrier.id, .reading = false});
+  }
+  resume(carrier);
+}
+
+/// Has the kept input looked at in a turn, when there is some and something may wait again.
+void Tunnels::resume(Carrier& carrier) {
+  if (carrier.later.empty() || carrier.waiting.size() >= pipelined_max) return;
+  if (!std::exchange(carrier.resuming, true)) resuming_.push_back(carrier.id);
+}
+
+void Tunnels::resume() {
+  for (const ConnectionId id : std::exchange(resuming_, {})) {
+    Carrier* carrier = find(id);
+    if (carrier == nullptr) continue;
+    carrier->resuming = false;
+    if (carrier->stopped) continue;
+    // Bodies are shown where they lie. What is used is cut off with the next look, when they have
+    // been seen.
+    carrier->later.erase(carrier->later.begin(),
+                         carrier->later.begin() + static_cast<ptrdiff_t>(carrier->later_at));
+    carrier->later_at = 0;
+    if (carrier->later.empty()) {
+      carrier->later = {};
+      if (!std::exchange(carrier->reading, true)) {
+        answers_.push_back({.carrier = id, .reading = true});
+      }
+      continue;
+    }
+    carrier->reader.feed(carrier->later);
+    read(*carrier);
+    carrier->later_at = carrier->later.size() - carrier->reader.take_rest().size();
+    resume(*carrier);
+  }
+}
+
+void Tunnels::carrier_sent(ConnectionId id, Left left, Instant now) {
   now_ = now;
   Carrier* carrier = find(id);
   if (carrier == nullptr) return;
   // What TLS itself has to say goes out among the answers: fewer have gone than could have.
-  if (carrier->taken > left) carrier->sent = std::max(carrier->sent, carrier->taken - left);
+  if (carrier->taken > left.answers) {
+    carrier->sent = std::max(carrier->sent, carrier->taken - left.answers);
+  }
+  carrier->answer_bytes = carrier->untaken_bytes + left.bytes;
   std::vector<TunnelRequest*> gone;
   std::erase_if(carrier->given, [&](TunnelRequest* request) {
     const bool sent = request->number <= carrier->sent;
@@ -93,10 +149,8 @@ void Tunnels::carrier_closed(ConnectionId id, Instant now) {
     tell(request, TunnelRequest::Step::lost);
   }
   while (!carrier.waiting.empty()) {
-    const Waiting first = carrier.waiting[0];
-    BoundedVector<Waiting, pipelined_max> rest;
-    for (const Waiting& place : carrier.waiting.view().subspan(1)) rest.push_back(place);
-    carrier.waiting = rest;
+    const Waiting first = carrier.waiting.front();
+    carrier.waiting.pop_front();
     abandon({&first, 1});
   }
   carriers_.erase(id.index);
@@ -238,9 +292,14 @@ bool Tunnels::take_request(Carrier& carrier) {
   return true;
 }
 
+/// Whether it has more answers under way than it may.
+bool Tunnels::overdone(const Carrier& carrier) {
+  return carrier.answer_bytes > (carrier.served ? answer_bytes_max : unserved_answer_bytes_max);
+}
+
 /// Null when there is no room, which the carrier has then been told.
 TunnelRequest* Tunnels::add_request(Carrier& carrier, WorkerId owner) {
-  if (carrier.waiting.full() || carrier.answers - carrier.sent >= unread_answers_max) {
+  if (overdone(carrier)) {
     hang_up(carrier, Fault::http_too_large);
     return nullptr;
   }
@@ -259,7 +318,7 @@ TunnelRequest* Tunnels::add_request(Carrier& carrier, WorkerId owner) {
 void Tunnels::refuse(Carrier& carrier, uint16_t status, Fault fault) {
   carrier.stopped = true;
   forget_body(carrier);
-  if (carrier.waiting.full()) return hang_up(carrier, fault);
+  if (overdone(carrier)) return hang_up(carrier, fault);
   TunnelRequest* request = add_request(carrier, self_);
   if (request == nullptr) return;
   request->close_after = true;
@@ -275,9 +334,8 @@ void Tunnels::answered(TunnelRequest* request) {
   Carrier* carrier = find(request->carrier);
   Waiting* place = nullptr;
   if (carrier != nullptr) {
-    place = std::find_if(carrier->waiting.begin(), carrier->waiting.end(),
-                         [&](const Waiting& one) { return one.request == request; });
-    if (place == carrier->waiting.end()) place = nullptr;
+    const auto found = std::ranges::find(carrier->waiting, request, &Waiting::request);
+    if (found != carrier->waiting.end()) place = &*found;
   }
   if (place == nullptr) {
     const Waiting alone{.request = request, .answered = true};
@@ -290,19 +348,19 @@ void Tunnels::answered(TunnelRequest* request) {
 /// Gives what is answered as far as nothing earlier is still to come. Behind a last answer nothing
 /// is given any more.
 void Tunnels::flush(Carrier& carrier) {
-  BoundedVector<Waiting, pipelined_max> unheard;
-  BoundedVector<Waiting, pipelined_max> rest;
-  for (const Waiting& place : carrier.waiting) {
-    if (carrier.ending && place.answered) {
-      unheard.push_back(place);
-    } else if (place.answered && rest.empty()) {
-      give(carrier, place.request);
-    } else {
-      rest.push_back(place);
-    }
+  while (!carrier.ending && !carrier.waiting.empty() && carrier.waiting.front().answered) {
+    TunnelRequest* request = carrier.waiting.front().request;
+    carrier.waiting.pop_front();
+    give(carrier, request);
   }
-  carrier.waiting = rest;
-  abandon(unheard.view());
+  resume(carrier);
+  if (!carrier.ending) return;
+  std::vector<Waiting> unheard;
+  std::erase_if(carrier.waiting, [&](const Waiting& place) {
+    if (place.answered) unheard.push_back(place);
+    return place.answered;
+  });
+  abandon(unheard);
 }
 
 void Tunnels::give(Carrier& carrier, TunnelRequest* request) {
@@ -317,6 +375,8 @@ void Tunnels::give(Carrier& carrier, TunnelRequest* request) {
     carrier_deadlines_.move(carrier.id.index, carrier.timer_at, now_.after_ms(linger_ms));
   }
   request->number = ++carrier.answers;
+  carrier.answer_bytes += request->answer.size();
+  carrier.untaken_bytes += request->answer.size();
   answers_.push_back({.carrier = carrier.id,
                       .bytes = std::move(request->answer),
                       .close_after = carrier.ending,
@@ -335,7 +395,10 @@ bool Tunnels::take(CarrierAnswer& answer) {
     Carrier* carrier = find(answer.carrier);
     // One that was refused at once is not among ours.
     if (carrier == nullptr && !answer.bytes.empty()) continue;
-    if (carrier != nullptr && !answer.bytes.empty()) ++carrier->taken;
+    if (carrier != nullptr && !answer.bytes.empty()) {
+      ++carrier->taken;
+      carrier->untaken_bytes -= answer.bytes.size();
+    }
     return true;
   }
   return false;

@@ -255,6 +255,7 @@ void Tunnels::turn(Instant now) {
   lent_.clear();
   take_mail();
   settle();
+  resume();
   expire();
 }
 
@@ -289,7 +290,9 @@ void Tunnels::expire() {
 }
 
 Instant Tunnels::deadline() const {
-  if (!used_.empty() || !dirty_.empty() || !events_.empty() || !answers_.empty()) return {};
+  const bool at_once = !used_.empty() || !dirty_.empty() || !events_.empty() || !answers_.empty() ||
+                       !resuming_.empty();
+  if (at_once) return {};
   return std::min(tunnel_deadlines_.next(), carrier_deadlines_.next());
 }
 

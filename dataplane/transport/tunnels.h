@@ -15,7 +15,6 @@
 #include "dataplane/transport/address_key.h"
 #include "dataplane/transport/deadlines.h"
 #include "dataplane/transport/tunnel_mesh.h"
-#include "penstock/base/bounded_vector.h"
 #include "penstock/base/bytes.h"
 #include "penstock/base/fault.h"
 #include "penstock/base/time.h"
@@ -46,6 +45,8 @@ struct CarrierAnswer {
   bool close_after = false;
   /// Counted, and where it is fatal the carrier's end; count_: none.
   Fault fault = Fault::count_;
+  /// It is to be read from no more, or again. Without anything else.
+  std::optional<bool> reading = std::nullopt;
 };
 
 struct TunnelSettings {
@@ -72,8 +73,12 @@ class Tunnels {
   void carrier_opened(engine::ConnectionId id, const engine::Endpoint& peer, bool secure,
                       Instant now);
   void carrier_received(engine::ConnectionId id, Bytes bytes, Instant now);
-  /// Of the answers that were taken so far, all but the last `left` have gone out.
-  void carrier_sent(engine::ConnectionId id, size_t left, Instant now);
+  struct Left {
+    size_t answers = 0;
+    size_t bytes = 0;
+  };
+  /// Of the answers that were taken so far all but the last ones, `left`, have gone out.
+  void carrier_sent(engine::ConnectionId id, Left left, Instant now);
   void carrier_closed(engine::ConnectionId id, Instant now);
 
   // What a worker does with a connection. Calls with an id whose `closed` was taken do nothing.
@@ -100,10 +105,21 @@ class Tunnels {
   static constexpr uint64_t carrier_idle_ms = 30'000;
   // After the last answer, until the peer has closed too.
   static constexpr uint64_t linger_ms = 2'000;
-  // Requests sent ahead on one carrier. No known peer has more than one under way.
+  // Requests of one carrier that are looked at before the first of them is answered: the window of
+  // a session. What came behind them is kept.
   static constexpr size_t pipelined_max = 8;
-  // Answers that a peer does not read: 64 KiB each at most.
-  static constexpr size_t unread_answers_max = 2 * pipelined_max;
+  // Who reads no answers while it publishes (librtmp) comes with hundreds of requests after a
+  // stall. From here on nothing more is read from it; what is on its way by then, the second
+  // number.
+  static constexpr size_t later_bytes_max = 256 * 1024;
+  static constexpr size_t later_bytes_limit = 20 * 1024 * 1024;
+  // Before a tunnel has answered no known peer has more than one request under way.
+  static constexpr size_t unserved_later_bytes_limit = 16 * 1024;
+  // Answers that have not gone out. librtmp reads none while it publishes: 100 bytes for each of
+  // its messages, of which a worker may take megabytes at once. Who has no tunnel has no such
+  // excuse.
+  static constexpr size_t answer_bytes_max = 1024 * 1024;
+  static constexpr size_t unserved_answer_bytes_max = 16 * 1024;
   // Flash keeps up to four connections per session; then those that proxies leave open.
   static constexpr size_t carriers_per_tunnel = 6;
   // The body of what brings no media is a byte or none; some proxies may pad.
@@ -141,15 +157,21 @@ class Tunnels {
     bool stopped = false;  // nothing more is read
     bool ending = false;   // its last answer is given
     tunnel::HttpRequestReader reader;
-    Bytes run;                                      // the body, if it came in one
-    std::vector<uint8_t> body;                      // if not
-    BoundedVector<Waiting, pipelined_max> waiting;  // in their order
-    std::vector<TunnelRequest*> given;              // whose tunnels wait to hear of them
-    uint64_t answers = 0;                           // made so far
-    uint64_t taken = 0;                             // of these
-    uint64_t sent = 0;                              // of these
-    Instant active_at;                              // when it came, or a tunnel last answered on it
-    std::list<uint32_t>::iterator unserved;         // its place there, while not served
+    std::vector<uint8_t> later;  // input behind those that wait, from later_at on
+    size_t later_at = 0;
+    bool reading = true;                     // of its connection
+    bool resuming = false;                   // is in resuming_
+    Bytes run;                               // the body, if it came in one
+    std::vector<uint8_t> body;               // if not
+    std::deque<Waiting> waiting;             // in their order
+    std::vector<TunnelRequest*> given;       // whose tunnels wait to hear of them
+    uint64_t answers = 0;                    // made so far
+    uint64_t taken = 0;                      // of these
+    uint64_t sent = 0;                       // of these
+    size_t answer_bytes = 0;                 // of those that are not sent
+    size_t untaken_bytes = 0;                // of these, of those that are not taken
+    Instant active_at;                       // when it came, or a tunnel last answered on it
+    std::list<uint32_t>::iterator unserved;  // its place there, while not served
     Instant timer_at = Instant::never();
   };
 
@@ -165,12 +187,17 @@ class Tunnels {
 
   // tunnel_carriers.cc
   [[nodiscard]] Carrier* find(engine::ConnectionId id);
+  void read(Carrier& carrier);
+  void keep(Carrier& carrier, Bytes bytes);
+  void resume(Carrier& carrier);
+  void resume();
   [[nodiscard]] bool take_head(Carrier& carrier);
   [[nodiscard]] bool take_body(Carrier& carrier, Bytes run);
   void forget_body(Carrier& carrier);
   void make_room_for_bodies();
   [[nodiscard]] bool take_request(Carrier& carrier);
   [[nodiscard]] TunnelRequest* add_request(Carrier& carrier, WorkerId owner);
+  [[nodiscard]] static bool overdone(const Carrier& carrier);
   void refuse(Carrier& carrier, uint16_t status, Fault fault);
   void answered(TunnelRequest* request);
   void flush(Carrier& carrier);
@@ -214,9 +241,10 @@ class Tunnels {
   Deadlines carrier_deadlines_;
   std::deque<Queued> events_;
   std::deque<CarrierAnswer> answers_;
-  std::vector<std::vector<uint8_t>> lent_;  // bodies of events that were taken in this turn
-  std::vector<Used> used_;                  // bodies that the worker has been shown
-  std::vector<TunnelId> dirty_;             // the worker did something to them
+  std::vector<std::vector<uint8_t>> lent_;      // bodies of events that were taken in this turn
+  std::vector<Used> used_;                      // bodies that the worker has been shown
+  std::vector<TunnelId> dirty_;                 // the worker did something to them
+  std::vector<engine::ConnectionId> resuming_;  // carriers whose kept input may be looked at
 };
 
 }  // namespace penstock::transport

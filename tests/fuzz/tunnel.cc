@@ -63,7 +63,7 @@ class World {
   }
   void sent(uint8_t which) {
     Carrier* carrier = find(which);
-    if (carrier != nullptr) tunnels_[carrier->worker]->carrier_sent(carrier->id, 0, now_);
+    if (carrier != nullptr) tunnels_[carrier->worker]->carrier_sent(carrier->id, {}, now_);
   }
   void act(uint8_t which, uint8_t what) {
     if (opened_.empty()) return;

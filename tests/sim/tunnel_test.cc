@@ -342,7 +342,7 @@ class World {
     if (!std::exchange(carrier.known, true)) mine.carrier_opened(carrier.id, {}, false, now_);
     if (carrier.unsent && carrier.down.empty()) {
       carrier.unsent = false;
-      mine.carrier_sent(carrier.id, 0, now_);
+      mine.carrier_sent(carrier.id, {}, now_);
     }
     if (!carrier.alive) {
       if (!std::exchange(carrier.closed_told, true)) mine.carrier_closed(carrier.id, now_);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "penstock/base/bytes.h"
@@ -49,6 +50,8 @@ class HttpRequestReader {
 
   /// `input` stays valid until next() has returned need_input; only then may there be another.
   void feed(Bytes input) { input_ = input; }
+  /// What was fed and is not used yet: only after `finished`, and for the caller to feed later.
+  [[nodiscard]] Bytes take_rest() { return std::exchange(input_, {}); }
   /// The same refusal for ever after the first.
   std::expected<Step, HttpRefusal> next();
 

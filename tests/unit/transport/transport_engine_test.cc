@@ -419,9 +419,11 @@ TEST_F(TransportEngineTest, a_request_whose_first_byte_came_alone_is_whole) {
 TEST_F(TransportEngineTest, a_peer_that_reads_no_answer_cannot_have_them_pile_up) {
   const ConnectionId id = accept(everything);
   bool dropped = false;
-  for (int i = 0; i < 20 && !dropped; ++i) {
+  size_t turns = 0;
+  while (!dropped && turns < 1000) {
+    ++turns;
     std::string requests;
-    for (int j = 0; j < 4; ++j) {
+    for (int j = 0; j < 10; ++j) {
       requests += "POST /fcs/ident2 HTTP/1.1\r\nContent-Length: 1\r\n\r\n0";
     }
     inner_.comes(EngineEventKind::received, id, requests);
@@ -432,7 +434,30 @@ TEST_F(TransportEngineTest, a_peer_that_reads_no_answer_cannot_have_them_pile_up
     }
   }
   EXPECT_TRUE(dropped);
-  EXPECT_LE(inner_.take_sent(id).size(), Tunnels::unread_answers_max * 256);
+  const size_t unread = inner_.take_sent(id).size();
+  EXPECT_GT(unread, Tunnels::unserved_answer_bytes_max / 2);
+  EXPECT_LT(unread, 2 * Tunnels::unserved_answer_bytes_max);
+}
+
+TEST_F(TransportEngineTest, a_publisher_that_reads_no_answer_goes_on_for_long) {
+  const ConnectionId id = accept(everything);
+  inner_.comes(EngineEventKind::received, id, open_tunnel);
+  poll();
+  const std::string name = name_in(inner_.take_sent(id));
+  std::string requests;
+  for (int i = 0; i < 500; ++i) {
+    requests += "POST /send/" + name + "/" + std::to_string(i) +
+                " HTTP/1.1\r\nContent-Length: 1\r\n\r\n\x03";
+  }
+  inner_.comes(EngineEventKind::received, id, requests);
+  size_t got = 0;
+  for (int turn = 0; turn < 200; ++turn) {
+    for (const Seen& seen : poll(1000)) {
+      ASSERT_NE(seen.kind, EngineEventKind::dropped);
+      got += seen.bytes.size();
+    }
+  }
+  EXPECT_EQ(got, 500u);
 }
 
 TEST_F(TransportEngineTest, a_peer_that_reads_its_answers_may_ask_for_ever) {
