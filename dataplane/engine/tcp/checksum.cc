@@ -1,6 +1,5 @@
 #include "dataplane/engine/tcp/checksum.h"
 
-#include <bit>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -9,9 +8,6 @@
 
 namespace penstock::engine::tcp {
 namespace {
-
-// The byte order of the sum is the machine's; a big-endian one would need no swap at the end.
-static_assert(std::endian::native == std::endian::little);
 
 // Every function here adds 32-bit halves into 64-bit lanes: no carry is lost below 2^32 additions,
 // which is 16 GiB.
@@ -92,37 +88,17 @@ uint64_t sum_words(const uint8_t* at, size_t bytes) { return sum_tail(at, bytes)
 
 #endif
 
-uint16_t fold(uint64_t sum) {
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  return static_cast<uint16_t>(sum);
-}
-
 }  // namespace
 
 void Checksum::add(Bytes part) {
   uint64_t words = sum_words(part.data(), part.size());
   if (odd_) {
     // The part begins in the middle of a word: its own words are the other way round.
-    const uint16_t folded = fold(words);
-    words = swapped(folded);
+    words = swapped(folded(words));
   }
   // Folded once so that no number of parts overflows: each adds less than 2^33.
   sum_ += (words >> 32) + (words & 0xffffffff);
   odd_ ^= (part.size() & 1) != 0;
-}
-
-uint16_t Checksum::sum() const { return static_cast<uint16_t>(swapped(fold(sum_))); }
-
-Checksum pseudo_header(Bytes source, Bytes destination, uint8_t protocol, uint32_t length) {
-  Checksum checksum;
-  checksum.add(source);
-  checksum.add(destination);
-  checksum.add_u16(protocol);
-  checksum.add_u32(length);
-  return checksum;
 }
 
 }  // namespace penstock::engine::tcp

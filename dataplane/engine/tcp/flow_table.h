@@ -31,7 +31,9 @@ class FlowTable {
     buckets_ = std::make_unique<Bucket[]>(buckets);
   }
 
-  void prefetch(uint32_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+  [[gnu::always_inline]] void prefetch(uint32_t hash) const {
+    __builtin_prefetch(&buckets_[hash & mask_]);
+  }
 
   /// `same` is asked of each candidate: whether it is the flow that is looked for.
   template <typename Same>

@@ -8,8 +8,8 @@ namespace {
 constexpr size_t line_bytes = 64;
 // Headers of the packets that come so many later are fetched while one is parsed.
 constexpr size_t packets_ahead = 4;
-// Of a connection, what a segment in order touches (connection.h has it in front).
-constexpr size_t connection_lines = 5;
+// A bucket is there when so many more packets have been parsed.
+constexpr size_t bucket_ahead = 4;
 
 void prefetch_packet(const PacketIn& packet) {
   // A device writes packets into the last level of the cache at best. Two lines hold the headers;
@@ -19,15 +19,6 @@ void prefetch_packet(const PacketIn& packet) {
 }
 
 }  // namespace
-
-void Stack::State::prefetch(FlowValue value) const {
-  if (value.kind != FlowKind::connection) return;
-  __builtin_prefetch(&slots[value.index]);
-  const auto* connection = reinterpret_cast<const uint8_t*>(&connections[value.index]);
-  for (size_t line = 0; line < connection_lines; ++line) {
-    __builtin_prefetch(connection + line * line_bytes);
-  }
-}
 
 void Stack::State::input(std::span<const PacketIn> packets, Instant now) {
   clock = now;
@@ -49,15 +40,18 @@ void Stack::State::input_batch(std::span<const PacketIn> packets, Instant now) {
   for (const PacketIn& packet : packets.first(std::min(packets_ahead, packets.size()))) {
     prefetch_packet(packet);
   }
-  for (size_t i = 0; i < packets.size(); ++i) {
+  for (size_t i = 0; i < packets.size() + bucket_ahead; ++i) {
+    // Between two checksums, so that there are never more lines on their way than the core can ask
+    // for (about 24): what is beyond that waits for the others.
+    if (i >= bucket_ahead && batch[i - bucket_ahead].kind == PacketKind::tcp) {
+      prefetch(flows.likely(batch_hashes[i - bucket_ahead]));
+    }
+    if (i >= packets.size()) continue;
     if (i + packets_ahead < packets.size()) prefetch_packet(packets[i + packets_ahead]);
     parse_packet(packets[i], own, counters, batch[i]);
     if (batch[i].kind != PacketKind::tcp) continue;
     batch_hashes[i] = hash.of(batch[i].flow);
     flows.prefetch(batch_hashes[i]);
-  }
-  for (size_t i = 0; i < packets.size(); ++i) {
-    if (batch[i].kind == PacketKind::tcp) prefetch(flows.likely(batch_hashes[i]));
   }
   for (size_t i = 0; i < packets.size(); ++i) {
     bool kept = false;

@@ -40,7 +40,7 @@ void write_ipv4(uint8_t* at, const OwnAddresses& own, const FlowKey& flow,
   std::memcpy(at + 16, flow.remote_bytes().data(), 4);
   if (checksum_offload) return;
   Checksum checksum;
-  checksum.add({at, ipv4_bytes});
+  checksum.add_words(at, ipv4_bytes / 4);
   store_u16(at + 10, checksum.value());
 }
 
@@ -164,7 +164,7 @@ void write_tcp_packet(PacketOut& packet, const OwnAddresses& own, const FlowKey&
     store_u16(at + 16, checksum.sum());
     return;
   }
-  checksum.add({at, header_bytes});
+  checksum.add_words(at, header_bytes / 4);
   for (size_t i = 0; i < segment.slice_count; ++i) checksum.add(segment.slices[i]);
   store_u16(at + 16, checksum.value());
 }

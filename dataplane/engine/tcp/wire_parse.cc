@@ -105,7 +105,7 @@ void parse_ipv4(const PacketIn& packet, const OwnAddresses& own, Cursor cursor,
   }
   if (!packet.ip_checksum_good) {
     Checksum checksum;
-    checksum.add(bytes.first(header_bytes));
+    checksum.add_words(at, header_bytes / 4);
     if (checksum.value() != 0) return drop(parsed, counters.ip_checksum_bad);
   }
   const uint8_t protocol = at[9];
