@@ -13,7 +13,11 @@ using tunnel::RtmptVerb;
 
 Tunnels::Carrier* Tunnels::find(ConnectionId id) {
   const auto found = carriers_.find(id.index);
-  return found != carriers_.end() && found->second->id == id ? found->second.get() : nullptr;
+  if (found != carriers_.end() && found->second->id == id) return found->second.get();
+  for (const std::unique_ptr<Carrier>& orphan : orphans_) {
+    if (orphan->id == id) return orphan.get();
+  }
+  return nullptr;
 }
 
 // A carrier's life
@@ -92,12 +96,23 @@ void Tunnels::resume(Carrier& carrier) {
   if (!std::exchange(carrier.resuming, true)) resuming_.push_back(carrier.id);
 }
 
+/// True when it was an orphan, of which nothing is left.
+bool Tunnels::forget(Carrier& carrier) {
+  if (!carrier.orphan) return false;
+  forget_body(carrier);
+  orphans_.remove_if([&](const auto& orphan) { return orphan.get() == &carrier; });
+  return true;
+}
+
 void Tunnels::resume() {
   for (const ConnectionId id : std::exchange(resuming_, {})) {
     Carrier* carrier = find(id);
     if (carrier == nullptr) continue;
     carrier->resuming = false;
-    if (carrier->stopped) continue;
+    if (carrier->stopped) {
+      forget(*carrier);
+      continue;
+    }
     // Bodies are shown where they lie. What is used is cut off with the next look, when they have
     // been seen.
     carrier->later.erase(carrier->later.begin(),
@@ -105,6 +120,7 @@ void Tunnels::resume() {
     carrier->later_at = 0;
     if (carrier->later.empty()) {
       carrier->later = {};
+      if (forget(*carrier)) continue;
       if (!std::exchange(carrier->reading, true)) {
         answers_.push_back({.carrier = id, .reading = true});
       }
@@ -113,6 +129,7 @@ void Tunnels::resume() {
     carrier->reader.feed(carrier->later);
     read(*carrier);
     carrier->later_at = carrier->later.size() - carrier->reader.take_rest().size();
+    if (carrier->orphan) abandon_waiting(*carrier);
     resume(*carrier);
   }
 }
@@ -137,23 +154,37 @@ void Tunnels::carrier_sent(ConnectionId id, Left left, Instant now) {
 
 void Tunnels::carrier_closed(ConnectionId id, Instant now) {
   now_ = now;
-  if (find(id) == nullptr) return;
-  Carrier& carrier = *carriers_[id.index];
+  const auto found = carriers_.find(id.index);
+  if (found == carriers_.end() || found->second->id != id) return;
+  Carrier& carrier = *found->second;
   carrier_deadlines_.move(id.index, carrier.timer_at, Instant::never());
   serve(carrier);
-  forget_body(carrier);
+  // What it brought before it went is still looked at: the end of a stream, of a publisher that
+  // reads no answers.
+  carrier.orphan = !carrier.stopped && carrier.later.size() > carrier.later_at;
+  carrier.ending = true;
+  if (!carrier.orphan) {
+    carrier.stopped = true;
+    forget_body(carrier);
+  }
   // A tunnel that hears of one may answer others that wait here. So the carrier stays until all are
-  // told, where answered() finds them, and its list is looked at anew after each.
-  carrier.stopped = carrier.ending = true;
+  // told, where answered() finds them.
   for (TunnelRequest* request : std::exchange(carrier.given, {})) {
     tell(request, TunnelRequest::Step::lost);
   }
+  abandon_waiting(carrier);
+  resume(carrier);
+  if (carrier.orphan) orphans_.push_back(std::move(found->second));
+  carriers_.erase(id.index);
+}
+
+/// Its list is looked at anew after each: telling of one may answer others.
+void Tunnels::abandon_waiting(Carrier& carrier) {
   while (!carrier.waiting.empty()) {
     const Waiting first = carrier.waiting.front();
     carrier.waiting.pop_front();
     abandon({&first, 1});
   }
-  carriers_.erase(id.index);
 }
 
 /// Requests that nobody waits for any more. One that is with another worker finds that out when it

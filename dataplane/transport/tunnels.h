@@ -156,6 +156,7 @@ class Tunnels {
     bool served = false;   // a tunnel has answered on it
     bool stopped = false;  // nothing more is read
     bool ending = false;   // its last answer is given
+    bool orphan = false;   // its connection has gone; what it brought has not been looked at
     tunnel::HttpRequestReader reader;
     std::vector<uint8_t> later;  // input behind those that wait, from later_at on
     size_t later_at = 0;
@@ -191,6 +192,8 @@ class Tunnels {
   void keep(Carrier& carrier, Bytes bytes);
   void resume(Carrier& carrier);
   void resume();
+  bool forget(Carrier& carrier);
+  void abandon_waiting(Carrier& carrier);
   [[nodiscard]] bool take_head(Carrier& carrier);
   [[nodiscard]] bool take_body(Carrier& carrier, Bytes run);
   void forget_body(Carrier& carrier);
@@ -236,6 +239,7 @@ class Tunnels {
   const size_t unserved_max_;
   std::list<uint32_t> unserved_;  // indices of carriers, as they came
   std::unordered_map<uint32_t, std::unique_ptr<Carrier>> carriers_;  // by index of their id
+  std::list<std::unique_ptr<Carrier>> orphans_;
   size_t partial_bytes_ = 0;
   Deadlines tunnel_deadlines_;
   Deadlines carrier_deadlines_;

@@ -134,14 +134,7 @@ def test_rtmpsink_publishes(penstock, studio, clip, tmp_path, variant):
                               "filesink", f"location={tmp_path}/sent.flv", "t.", "!", "queue", "!", "rtmpsink", "sync=false",
                               f"location={penstock.variant_url(variant, name)} live=1"], "gst-sink")
     assert publisher.wait(20) == 0, publisher.output()
-    # It leaves its tunnel open: the stream is live until the session times out, and the player stays.
-    if variant == "rtmpe":
-        assert player.wait(15) == 0, player.output()
-        assert whole(tmp_path / "sent.flv", tmp_path / "got.flv") == []
-        return
-    row = wait_for(lambda: next((row for row in penstock.connections(name) if row["role"] == "publisher"), None),
-                   what="the publisher's row")
-    penstock.cli("connection", "kick", row["connection_id"])
+    # It reads no answers while it publishes, and its connection goes with hundreds of requests still to be looked at.
     assert player.wait(15) == 0, player.output()
     assert whole(tmp_path / "sent.flv", tmp_path / "got.flv") == []
 

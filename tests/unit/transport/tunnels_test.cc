@@ -277,6 +277,28 @@ TEST(Tunnels, requests_beyond_those_that_may_wait_are_looked_at_later) {
   EXPECT_NE(world.tunnels[0]->deadline(), Instant{});
 }
 
+TEST(Tunnels, what_a_carrier_brought_before_it_went_is_still_looked_at) {
+  World world;
+  const auto carrier = world.connect(0);
+  const std::string name = world.open(0, carrier);
+  std::string text;
+  const int count = 100;
+  for (int i = 0; i < count; ++i) {
+    text +=
+        "POST /send/" + name + "/" + std::to_string(i) + " HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+  }
+  text += "POST /send/";
+  world.tunnels[0]->carrier_received(carrier, as_bytes(text), world.now);
+  world.tunnels[0]->carrier_closed(carrier, world.now);
+  // Its place has a new owner, which is another.
+  world.tunnels[0]->carrier_opened({carrier.index, carrier.generation + 1}, {}, false, world.now);
+  for (int turn = 0; turn < count; ++turn) world.turn();
+  EXPECT_EQ(std::ranges::count(world.take_events(0), 'x'), count);
+  EXPECT_EQ(world.tunnels[0]->carrier_count(), 1u);
+  EXPECT_NE(world.tunnels[0]->deadline(), Instant{});
+  EXPECT_TRUE(world.faults.empty());
+}
+
 TEST(Tunnels, a_carrier_that_brings_more_than_is_looked_at_is_not_read_from_meanwhile) {
   World world;
   const auto carrier = world.connect(0);
