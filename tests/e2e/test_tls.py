@@ -294,11 +294,11 @@ def refused(raw):
 
 @pytest.mark.parametrize("header", [proxy_v1("192.0.2.10", 4716), proxy_v2("192.0.2.10", 4716)])
 def test_who_is_no_balancer_is_not_believed(penstock, header):
-    before = penstock.counters()["transport_unknown"]
+    before = penstock.counters()["proxy_unexpected"]
     raw = connect_from("127.0.0.1", penstock.rtmp_port)
     raw.sendall(header + b"\x03" + bytes(1536))
     refused(raw)
-    wait_for(lambda: penstock.counters()["transport_unknown"] == before + 1, what="it is counted")
+    wait_for(lambda: penstock.counters()["proxy_unexpected"] == before + 1, what="it is counted")
     assert not shown_as(penstock, "192.0.2.10")
 
 
