@@ -288,6 +288,23 @@ def test_garbage_is_counted_and_closed(penstock):
     wait_for(lambda: penstock.counters()["transport_unknown"] == before + 1, what="it is counted")
 
 
+def test_unfinished_requests_leave_room_for_others(make_penstock):
+    """Each takes a place; who has shown nothing has a quarter of them, for handshake_ms."""
+    own = make_penstock(variants=("rtmpt",), limits={"connections_max": 80}, workers=[0],
+                        more="[liveness]\nhandshake_ms = 1500").start()
+    halves = [socket.create_connection(("127.0.0.1", own.variant_ports["rtmpt"])) for _ in range(60)]
+    for half in halves:
+        half.sendall(b"POST /open/1 HTTP/1.1\r\nHost")
+    wait_for(lambda: own.counters()["http_timeout"] >= 30, what="those above a quarter have gone")
+    assert own.counters()["carriers"] <= 20
+    for variant, port in (("rtmp", own.rtmp_port), ("rtmpt", own.variant_ports["rtmpt"])):
+        assert load(own, variant, "mixed", "--publishers", 2, "--players", 2, "--ramp-s", 0, "--warmup-s", 0, "--duration-s", 0.5,
+                    "--expect", "gaps=0", port=port)[0] == 0
+    wait_for(lambda: own.counters()["http_timeout"] >= 60, what="all of them have gone")
+    for half in halves:
+        half.close()
+
+
 def test_rtmpe_is_said_to_be_no_security(penstock):
     assert "rtmpe" in penstock.cli("status").out.lower()
     assert "RTMPE" in penstock.dataplane.output() + penstock.control.output()
