@@ -120,6 +120,22 @@ TEST_F(ReconcilerTest, live_tunables_outlive_the_data_plane_in_this_process) {
   EXPECT_FALSE(reconciler->draining());
 }
 
+TEST_F(ReconcilerTest, a_data_plane_that_came_back_with_the_same_content_is_counted_on) {
+  settings.config.tunables[static_cast<size_t>(Tunable::gop_bytes)] = 123'456;
+  const auto reconciler = begin(settings);
+  ASSERT_EQ(reconciler->wanted_epoch(), 2u);
+  control::WantedState same = dataplane->wanted();
+  dataplane.reset();
+  dataplane = std::make_unique<FakeDataplane>(folder.path(), FakeDataplane::Shape{.run_id = 2});
+  same.epoch = 1;
+  dataplane->region().wanted().state.write(same);
+  attachment = attach();
+  reconciler->adopt(*attachment);
+  EXPECT_TRUE(reconciler->reconcile(*attachment));
+  EXPECT_TRUE(wait_applied(*attachment, reconciler->wanted_epoch(), std::chrono::seconds(1)));
+  EXPECT_FALSE(reconciler->reconcile(*attachment)) << "once";
+}
+
 TEST_F(ReconcilerTest, a_drain_is_taken_over_by_the_next_control_process) {
   begin(settings)->set_draining(true);
   control::WantedState state = dataplane->wanted();
