@@ -199,7 +199,8 @@ class alignas(64) Connection {
   void process_ack(const SegmentIn& segment, Instant now);
   void take_progress(const SegmentIn& segment, AckDigest& digest, Instant now);
   [[nodiscard]] bool update_send_window(const SegmentIn& segment);
-  void sample_rtt(const SegmentIn& segment, const AckDigest& digest, bool progress, Instant now);
+  [[nodiscard]] bool sample_rtt(const SegmentIn& segment, const AckDigest& digest, bool progress,
+                                bool duplicate_seen, Instant now);
   void process_sacks(const SegmentIn& segment, AckDigest& digest, bool& duplicate_seen);
   void count_duplicate_ack(const SegmentIn& segment, bool progress, bool window_changed,
                            Instant now);
@@ -244,6 +245,7 @@ class alignas(64) Connection {
   void expire_persist(Instant now);
   void expire_idle(Instant now);
   [[nodiscard]] uint64_t timeout_ns() const;
+  [[nodiscard]] Instant timeout_at(Instant from) const;
   [[nodiscard]] uint64_t tail_probe_ns() const;
 
   [[nodiscard]] uint32_t timestamp(Instant now) const {
@@ -335,6 +337,7 @@ class alignas(64) Connection {
   uint8_t backoff_ = 0;
   uint8_t probes_unanswered_ = 0;
   Instant retransmit_at_ = Instant::never();
+  Instant timeout_from_;
   Instant idle_at_ = Instant::never();
   Instant progress_at_;  // the peer acknowledged something, or there was nothing to acknowledge
   Instant sent_at_;      // data, the last time

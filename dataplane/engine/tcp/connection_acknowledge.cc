@@ -48,7 +48,12 @@ void Connection::process_ack(const SegmentIn& segment, Instant now) {
   bool duplicate_seen = false;
   if (segment.options.sack_count > 0 && sack_) process_sacks(segment, digest, duplicate_seen);
   forward_ = later_of(forward_, segment.acknowledgment);
-  sample_rtt(segment, digest, progress, now);
+  if (progress || digest.delivered_bytes > 0) {
+    const bool learnt = sample_rtt(segment, digest, progress, duplicate_seen, now);
+    // Karn would keep the whole backoff until something is learnt. Where much is lost that takes
+    // minutes, so once doubled is enough for a way that has become longer.
+    if (progress) backoff_ = learnt ? uint8_t{0} : std::min(backoff_, uint8_t{1});
+  }
   if (!sack_) {
     count_duplicate_ack(segment, progress, window_changed, now);
   }
@@ -60,7 +65,10 @@ void Connection::process_ack(const SegmentIn& segment, Instant now) {
   follow_congestion(digest, progress, flight_before, scoreboard_.lost() > lost_before, now);
 
   // RFC 6298 (5.3): what delivers nothing must not put the timers off.
-  if (digest.delivered_bytes > 0) arm_retransmit(now);
+  if (digest.delivered_bytes > 0) {
+    timeout_from_ = now;
+    arm_retransmit(now);
+  }
   if (queue_.unsent_bytes() > 0 || scoreboard_.lost() > 0 || (finishing_ && !fin_sent_)) {
     output_wanted_ = true;
   }
@@ -74,7 +82,6 @@ void Connection::take_progress(const SegmentIn& segment, AckDigest& digest, Inst
   const uint32_t bytes = digest.acked_bytes - (digest.fin_acked ? 1 : 0);
   if (bytes > 0) queue_.consume(parts_->blocks, bytes);
   report_sent(bytes, digest.packet_max);
-  backoff_ = 0;
   progress_at_ = now;
 }
 
@@ -93,16 +100,27 @@ bool Connection::update_send_window(const SegmentIn& segment) {
   return changed;
 }
 
-void Connection::sample_rtt(const SegmentIn& segment, const AckDigest& digest, bool progress,
-                            Instant now) {
-  if (!digest.retransmitted && digest.rtt_sent_at_ns != 0) {
+/// False: nothing was learnt.
+bool Connection::sample_rtt(const SegmentIn& segment, const AckDigest& digest, bool progress,
+                            bool duplicate_seen, Instant now) {
+  // What was taken for lost and acknowledged later tells how long we waited, not how long the way
+  // is.
+  if (!digest.retransmitted && !digest.rtt_late && digest.rtt_sent_at_ns != 0) {
     rtt_.sample(now.ns - digest.rtt_sent_at_ns);
-    return;
+    return true;
   }
-  // What was sent twice is told apart by timestamps (RFC 7323: 4.1), to a millisecond.
-  if (!timestamps_ || !progress || segment.options.timestamp_echo == 0) return;
+  // Timestamps tell copies apart (RFC 7323: 4.1), to a millisecond; but not when the ACK answers
+  // something that arrived twice: it then echoes what came before the ACK that was lost.
+  if (!timestamps_ || !progress || segment.options.timestamp_echo == 0) return false;
   const uint32_t elapsed_ms = timestamp(now) - segment.options.timestamp_echo;
-  if (elapsed_ms < 60'000) rtt_.sample(std::max<uint64_t>(elapsed_ms, 1) * ns_per_ms);
+  if (!duplicate_seen && elapsed_ms < 60'000) {
+    // Longer than its timeout: the way has become longer, or, of a peer that does not tell of
+    // duplicates, an ACK was lost. The timeout then grows by a third, and not to the double.
+    const uint64_t sample_ns = std::max<uint64_t>(elapsed_ms, 1) * ns_per_ms;
+    const uint64_t timeout = rtt_.timeout_ns();
+    rtt_.sample(sample_ns <= timeout ? sample_ns : (rtt_.smoothed_ns() + timeout) / 2);
+  }
+  return true;
 }
 
 void Connection::process_sacks(const SegmentIn& segment, AckDigest& digest, bool& duplicate_seen) {

@@ -51,8 +51,16 @@ uint64_t Connection::tail_probe_ns() const {
          (scoreboard_.in_flight() == 1 ? peer_ack_delay_ns : 0);
 }
 
+/// When the timeout is, or the end of patience with a peer that acknowledges nothing.
+Instant Connection::timeout_at(Instant from) const {
+  const Instant given_up = progress_at_.after_ns(parts_->options.user_timeout_ns);
+  const Instant at = from.after_ns(timeout_ns());
+  return from < given_up ? std::min(at, given_up) : at;
+}
+
 /// Chooses the one timer that watches over what was sent: what is late by RACK's measure, then a
-/// probe of the tail, then the timeout (RFC 6298: 5, RFC 8985: 6.3 and 7).
+/// probe of the tail, then the timeout (RFC 6298: 5, RFC 8985: 6.3 and 7). The timeout counts from
+/// the last delivery, the others from now.
 void Connection::arm_retransmit(Instant now) {
   if (scoreboard_.empty()) {
     timer_ = RetransmitTimer::none;
@@ -60,17 +68,17 @@ void Connection::arm_retransmit(Instant now) {
     reorder_wait_ns_ = 0;
     return;
   }
-  const uint64_t timeout = timeout_ns();
+  const Instant timeout = timeout_at(timeout_from_);
   if (reorder_wait_ns_ != 0) {
     timer_ = RetransmitTimer::reorder;
-    retransmit_at_ = now.after_ns(std::min(reorder_wait_ns_, timeout));
+    retransmit_at_ = std::min(now.after_ns(reorder_wait_ns_), timeout);
     return;
   }
   const bool probe = sack_ && !tail_probe_out_ && recovery_ == Recovery::open && backoff_ == 0 &&
                      scoreboard_.lost() == 0 && scoreboard_.sacked() == 0;
-  const uint64_t probe_ns = probe ? tail_probe_ns() : UINT64_MAX;
-  timer_ = probe_ns < timeout ? RetransmitTimer::probe : RetransmitTimer::timeout;
-  retransmit_at_ = now.after_ns(std::min(probe_ns, timeout));
+  const Instant probe_at = probe ? now.after_ns(tail_probe_ns()) : Instant::never();
+  timer_ = probe_at < timeout ? RetransmitTimer::probe : RetransmitTimer::timeout;
+  retransmit_at_ = std::min(probe_at, timeout);
 }
 
 void Connection::arm_persist(Instant now) {
@@ -87,14 +95,16 @@ void Connection::expire_retransmit(Instant now) {
     case RetransmitTimer::reorder:
       reorder_wait_ns_ = 0;
       detect_losses(now);
+      if (timeout_at(timeout_from_) <= now) timeout_from_ = now;  // what was found is sent first
       arm_retransmit(now);
       return;
     case RetransmitTimer::probe:
       tail_probe_owed_ = true;
       output_wanted_ = true;
-      // The timeout stands behind it, from now on.
+      // The timeout stands behind it, from now on (RFC 8985: 7.3).
+      timeout_from_ = now;
       timer_ = RetransmitTimer::timeout;
-      retransmit_at_ = now.after_ns(timeout_ns());
+      retransmit_at_ = timeout_at(now);
       return;
     case RetransmitTimer::persist:
       expire_persist(now);
@@ -119,7 +129,7 @@ void Connection::expire_timeout(Instant now) {
   if (!synchronized()) {
     syn_owed_ = true;
     output_wanted_ = true;
-    retransmit_at_ = now.after_ns(timeout_ns());
+    retransmit_at_ = timeout_at(now);
     return;
   }
   // RFC 5681 (3.1): once for one loss; what is sent again and lost again is the same one.
@@ -141,7 +151,8 @@ void Connection::expire_timeout(Instant now) {
   scoreboard_.mark_all_lost(parts_->records, renege);
   sacks_seen_ = {};
   timer_ = RetransmitTimer::timeout;
-  retransmit_at_ = now.after_ns(timeout_ns());
+  timeout_from_ = now;
+  retransmit_at_ = timeout_at(now);
   output_wanted_ = true;
 }
 

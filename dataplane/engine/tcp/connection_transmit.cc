@@ -110,8 +110,7 @@ void Connection::fill_syn(SegmentOut& out, Instant now) {
   syn_owed_ = false;
   sent_at_ = now;
   timer_ = RetransmitTimer::timeout;
-  retransmit_at_ = now.after_ns(
-      std::min(RttEstimator::timeout_first_ns << backoff_, RttEstimator::timeout_max_ns));
+  retransmit_at_ = timeout_at(now);
 }
 
 bool Connection::transmit_reset(SegmentOut& out, Instant now) {
@@ -230,10 +229,9 @@ void Connection::finish_data(SegmentOut& out, uint32_t index, Instant now) {
   reduction_sent_ += record.bytes();
   sent_at_ = now;
   note_ack_sent(out);
-  if (timer_ == RetransmitTimer::none || timer_ == RetransmitTimer::probe ||
-      timer_ == RetransmitTimer::persist) {
-    arm_retransmit(now);
-  }
+  // RFC 6298 (5.1): sending starts the timeout when it does not run, and never puts it off.
+  if (timer_ == RetransmitTimer::none || timer_ == RetransmitTimer::persist) timeout_from_ = now;
+  if (timer_ != RetransmitTimer::reorder) arm_retransmit(now);
 }
 
 /// How much of the queue may go now, and why not more.
@@ -351,6 +349,7 @@ bool Connection::transmit_tail_probe(SegmentOut& out, Instant now) {
   tail_probe_out_ = true;
   tail_probe_end_ = send_next_;
   ++parts_->counters.tail_probes;
+  timeout_from_ = now;
   arm_retransmit(now);
   return true;
 }

@@ -55,10 +55,10 @@ Hold ReceiveQueue::append(ReceiveMemory& memory, uint32_t& next, Bytes bytes, Pa
   }
   next += static_cast<uint32_t>(bytes.size());
   ordered_bytes_ += static_cast<uint32_t>(bytes.size());
-  if (first_run_ == no_index) return hold;
+  if (first_run_ == no_index && recent_count_ == 0) return hold;  // there were no holes
 
   run = first_run_;
-  if (memory.at(run).sequence == next) {
+  if (run != no_index && memory.at(run).sequence == next) {
     (ordered_head_ == no_index ? ordered_head_ : memory.at(ordered_tail_).next) = run;
     const uint32_t last = memory.at(run).run_last;
     for (uint32_t index = run;; index = memory.at(index).next) {

@@ -129,7 +129,10 @@ void Scoreboard::delivered(const SentRecord& record, uint32_t forward, AckDigest
   digest.delivered_bytes += record.bytes();
   digest.retransmitted |= record.retransmitted;
   if (!record.retransmitted) {
-    if (digest.rtt_sent_at_ns == 0) digest.rtt_sent_at_ns = record.sent_at_ns;
+    if (digest.rtt_sent_at_ns == 0) {
+      digest.rtt_sent_at_ns = record.sent_at_ns;
+      digest.rtt_late = record.lost;
+    }
     digest.reordered |= before(record.end, forward);
   }
   if (!digest.has_newest ||

@@ -65,6 +65,7 @@ struct AckDigest {
   // The oldest gives a round trip time unless something was retransmitted (RFC 6298: 3).
   uint64_t rtt_sent_at_ns = 0;
   bool retransmitted = false;
+  bool rtt_late = false;  // that one was taken for lost already
   bool reordered = false;  // delivered below something that was delivered before, at its first try
 };
 
