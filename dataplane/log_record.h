@@ -69,7 +69,7 @@ struct LogRecord {
   uint64_t unix_ms = 0;
   uint64_t connection_id = 0;
   uint64_t number = 0;      // what it counts is in LogEventInfo
-  uint32_t suppressed = 0;  // so many more of this event within the second were left out
+  uint32_t suppressed = 0;  // so many of this event and detail were left out since its last line
   LogEvent event{};
   control::LogLevel level{};
   uint32_t worker = 0;
@@ -80,8 +80,8 @@ struct LogRecord {
 
 // 4096 records of about 470 B: 1.9 MB per worker. A storm of 4096 events between two looks (20 ms)
 // is 200,000 a second.
-// Of one event, on one worker. Peers that nobody has admitted can cause some of them at will (6300
-// in 4 s were seen): what is above is counted, and said once.
+// Of one event for one reason, on one worker. Peers that nobody has admitted can cause some of them
+// at will (6300 in 4 s were seen): what is above is counted, and said once.
 constexpr uint32_t log_records_per_second_max = 50;
 
 using LogRing = SpscRing<LogRecord, 4096>;

@@ -14,6 +14,7 @@
 #include "dataplane/connection.h"
 #include "dataplane/directory.h"
 #include "dataplane/engine/engine.h"
+#include "dataplane/log_ration.h"
 #include "dataplane/log_record.h"
 #include "dataplane/logins.h"
 #include "dataplane/mailbox.h"
@@ -222,12 +223,6 @@ class Worker {
     return control::value_of(wanted_.tunables, tunable);
   }
 
-  struct LogRate {
-    Instant second_since;
-    uint32_t count = 0;
-    uint32_t suppressed = 0;
-  };
-
   WorkerParts parts_;
   engine::Engine& engine_;
   Mesh& mesh_;
@@ -298,7 +293,7 @@ class Worker {
   size_t report_connection_cursor_ = 0;
   Instant report_at_;
   Instant memory_logged_at_;
-  std::array<LogRate, log_event_count> log_rates_{};
+  LogRation log_ration_;
   Instant shed_at_;
   Instant nothing_to_free_at_;
   bool accepting_ = true;

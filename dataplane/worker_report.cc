@@ -289,26 +289,19 @@ void Worker::log(LogEvent event, const Connection* connection, std::string_view 
   const bool traced = connection != nullptr && connection->traced;
   if (!traced && static_cast<uint32_t>(info.level) < static_cast<uint32_t>(wanted_.log_level))
     return;
-  LogRate& rate = log_rates_[static_cast<size_t>(event)];
+  std::optional<uint32_t> left_out = 0;
   // What admitted peers do is always said; what anybody can cause, and often, has a bound.
   const bool bounded = !traced && (info.level >= control::LogLevel::warning ||
                                    event == LogEvent::subscriber_skipped);
-  if (bounded && now_.since(rate.second_since) < ns_per_s) {
-    if (++rate.count > log_records_per_second_max) {
-      ++rate.suppressed;
-      return;
-    }
-  } else if (bounded) {
-    rate.second_since = now_;
-    rate.count = 1;
-  }
+  if (bounded) left_out = log_ration_.take(event, detail, now_);
+  if (!left_out) return;
   LogRecord record;
   record.unix_ms = unix_ms();
   record.event = event;
   record.level = info.level;
   record.worker = parts_.id;
   record.number = number;
-  record.suppressed = std::exchange(rate.suppressed, 0);
+  record.suppressed = *left_out;
   if (connection != nullptr) {
     record.connection_id = connection->connection_id;
     record.peer = connection->peer_text;
