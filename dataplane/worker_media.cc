@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <new>
 
 #include "dataplane/worker.h"
 #include "penstock/base/assert.h"
@@ -147,8 +148,12 @@ bool Worker::wanted(const Stream& stream, const media::TagInfo& info) const {
 /// Enough of the message is seen. True when its bytes are to be kept.
 bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
   assembly.decided = true;
-  assembly.info = assembly.kind == rtmp::MediaKind::video ? media::inspect_video(prefix)
-                                                          : media::inspect_audio(prefix);
+  // Made in place: a copy would read it in wider words than it was just written in.
+  if (assembly.kind == rtmp::MediaKind::video) {
+    new (&assembly.info) media::TagInfo(media::inspect_video(prefix));
+  } else {
+    new (&assembly.info) media::TagInfo(media::inspect_audio(prefix));
+  }
   // A header of this size is no header: relayed like any message, but not kept for late joiners.
   if (assembly.message_bytes > config_bytes_max) assembly.info.config = false;
   // Of several tracks one leads. It is what players show that know of one alone.

@@ -279,22 +279,28 @@ Bytes ChunkReader::take_run() {
   return run;
 }
 
-Piece ChunkReader::take_piece(Bytes run) {
+/// The piece is made where the caller finds it. Copied, it would be read in wider words than it was
+/// written in, and such a read waits until the writes have left the core.
+std::expected<std::optional<Piece>, Fault> ChunkReader::take_piece(Bytes run) {
   ChunkStream& stream = streams_[current_];
-  const Piece piece{.chunk_stream_id = stream.id,
-                    .message_stream_id = stream.message_stream_id,
-                    .timestamp = stream.timestamp,
-                    .message_bytes = stream.message_bytes,
-                    .offset = stream.received,
-                    .message_type = stream.message_type,
-                    .slot = stream.slot,
-                    .replaces = stream.replaces,
-                    .bytes = run};
+  std::expected<std::optional<Piece>, Fault> taken(std::in_place, std::in_place);
+  Piece& piece = **taken;
+  piece.chunk_stream_id = stream.id;
+  piece.message_stream_id = stream.message_stream_id;
+  piece.timestamp = stream.timestamp;
+  piece.message_bytes = stream.message_bytes;
+  piece.offset = stream.received;
+  piece.message_type = stream.message_type;
+  piece.replaces = stream.replaces;
+  piece.slot = stream.slot;
+  piece.bytes = run;
   stream.replaces = false;
   stream.received += static_cast<uint32_t>(run.size());
   chunk_left_ -= static_cast<uint32_t>(run.size());
   if (stream.received == stream.message_bytes) end_message(stream);
-  return piece;
+  // The next header, far from here and not in the cache: it comes while this piece is worked on.
+  __builtin_prefetch(input_.data());
+  return taken;
 }
 
 }  // namespace penstock::rtmp

@@ -12,6 +12,15 @@ namespace {
 // then and completes nothing for longer holds a name and memory for no stream.
 constexpr uint64_t message_ns_max = 60 * ns_per_s;
 
+// Below this average size, more than messages_per_second_max messages are an attack on our cost per
+// message. Above it they are a file that is pushed as fast as it goes, which is limited by its
+// bytes like any other traffic.
+constexpr uint64_t flood_message_bytes = 64;
+
+MediaKind media_kind(uint8_t type) {
+  return type == message_type::audio ? MediaKind::audio : MediaKind::video;
+}
+
 }  // namespace
 
 Session::Session(const SessionSettings& settings, uint64_t random_seed, Instant now)
@@ -115,12 +124,17 @@ std::expected<Event, Fault> Session::State::next() {
       const Piece& run = **piece;
       if (!run.replaces) [[likely]] {
         if (run.offset == 0) {
-          const auto begun = begin_message(run);
-          if (!begun) return std::unexpected(begun.error());
-          if (*begun) return Tolerated{**begun};
+          const auto counted = count_message();
+          if (!counted) [[unlikely]]
+            return std::unexpected(counted.error());
+          if (!begin_media(run)) {
+            const auto begun = begin_message(run);
+            if (!begun) return std::unexpected(begun.error());
+            if (*begun) return Tolerated{**begun};
+          }
         }
         if (slot_use[run.slot] == SlotUse::media) [[likely]]
-          return media_piece(run);
+          return media_event(run);
       }
       Report report = run.replaces ? put_off(run) : use_piece(run);
       if (!report) return std::unexpected(report.error());
@@ -133,6 +147,41 @@ std::expected<Event, Fault> Session::State::next() {
     if (!report) return std::unexpected(report.error());
     if (*report) return std::move(**report);
   }
+}
+
+std::expected<void, Fault> Session::State::count_message() {
+  if (++second_messages > messages_per_second_max &&
+      second_bytes < second_messages * flood_message_bytes) {
+    return std::unexpected(Fault::message_flood);
+  }
+  return {};
+}
+
+/// What begin_message() comes to for nearly every message: the media of a publish. Else false, and
+/// nothing was done.
+bool Session::State::begin_media(const Piece& piece) {
+  if (!is_media(piece.message_type)) return false;
+  const MessageStream* publish = find_publish();
+  if (publish == nullptr || publish->role == Role::muted) return false;
+  slot_use[piece.slot] = SlotUse::media;
+  return true;
+}
+
+/// Made where the owner finds it, as the chunk reader's pieces are.
+std::expected<Event, Fault> Session::State::media_event(const Piece& piece) {
+  if (!media_seen || piece.completes()) last_whole_media = now;
+  media_seen = true;
+  last_media = now;
+  std::expected<Event, Fault> event(std::in_place, std::in_place_type<MediaPiece>);
+  MediaPiece& media = *std::get_if<MediaPiece>(&*event);
+  media.message_stream_id = publish_id;
+  media.kind = media_kind(piece.message_type);
+  media.slot = piece.slot;
+  media.timestamp = piece.timestamp;
+  media.message_bytes = piece.message_bytes;
+  media.offset = piece.offset;
+  media.bytes = piece.bytes;
+  return event;
 }
 
 Session::State::Report Session::State::handshake_step() {
@@ -153,6 +202,7 @@ Session::State::Report Session::State::handshake_step() {
 Session::State::Report Session::State::held_step() {
   const Piece piece = held_piece;
   piece_held = false;
+  if (const auto counted = count_message(); !counted) return std::unexpected(counted.error());
   const auto begun = begin_message(piece);
   if (!begun) return std::unexpected(begun.error());
   if (*begun) return Tolerated{**begun};

@@ -13,11 +13,6 @@ constexpr uint32_t control_bytes_max = 64;
 // A peer may not make us acknowledge more often than this, whatever window it names.
 constexpr uint32_t ack_window_bytes_min = 64 * 1024;
 
-// Below this average size, more than messages_per_second_max messages are an attack on our cost per
-// message. Above it they are a file that is pushed as fast as it goes, which is limited by its
-// bytes like any other traffic.
-constexpr uint64_t flood_message_bytes = 64;
-
 // One answer in this time is proof of life enough for any peer.
 constexpr uint64_t ping_interval_ns = 100 * ns_per_ms;
 
@@ -25,17 +20,12 @@ constexpr uint64_t ping_interval_ns = 100 * ns_per_ms;
 // times while it starts.
 constexpr uint32_t metadata_per_second_max = 10;
 
-bool is_media(uint8_t type) { return type == message_type::audio || type == message_type::video; }
 bool is_data(uint8_t type) { return type == message_type::data || type == message_type::data_amf3; }
 bool is_command(uint8_t type) {
   return type == message_type::command || type == message_type::command_amf3;
 }
 bool is_control(uint8_t type) {
   return type >= message_type::set_chunk_size && type <= message_type::set_peer_bandwidth;
-}
-
-MediaKind media_kind(uint8_t type) {
-  return type == message_type::audio ? MediaKind::audio : MediaKind::video;
 }
 
 bool is_shared_object(uint8_t type) {
@@ -86,7 +76,7 @@ Session::State::Report Session::State::put_off(const Piece& piece) {
 Session::State::Report Session::State::use_piece(const Piece& piece) {
   switch (slot_use[piece.slot]) {
     case SlotUse::media:
-      return media_piece(piece);
+      return media_event(piece);
     case SlotUse::assembled: {
       if (!piece.whole()) return assemble(piece.slot, piece);
       return on_message(piece.message_type, piece.message_stream_id, piece.timestamp, piece.bytes);
@@ -101,36 +91,24 @@ Session::State::Report Session::State::use_piece(const Piece& piece) {
   return std::nullopt;
 }
 
-std::expected<void, Fault> Session::State::count_message() {
-  if (++second_messages > messages_per_second_max &&
-      second_bytes < second_messages * flood_message_bytes) {
-    return std::unexpected(Fault::message_flood);
-  }
-  return {};
-}
-
 std::expected<void, Fault> Session::State::count_command() {
   if (++second_commands > commands_per_second_max) return std::unexpected(Fault::command_flood);
   return {};
 }
 
-/// Decides what becomes of a message; the inner fault is one that is only counted.
+/// Decides what becomes of a message that was counted; the inner fault is one that is only counted.
 std::expected<std::optional<Fault>, Fault> Session::State::begin_message(const Piece& piece) {
-  if (const auto counted = count_message(); !counted) return std::unexpected(counted.error());
+  if (begin_media(piece)) return std::nullopt;
   SlotUse& use = slot_use[piece.slot];
   use = SlotUse::skipped;
   const uint8_t type = piece.message_type;
   if (is_media(type) || type == message_type::aggregate) {
     const MessageStream* publish = find_publish();
     if (publish == nullptr) return Fault::media_without_publish;
-    if (publish->role == Role::muted) return std::nullopt;
-    if (is_media(type)) {
-      use = SlotUse::media;
-    } else {
-      use = SlotUse::aggregate;
-      aggregates[piece.slot] =
-          std::make_unique<AggregateReader>(piece.message_bytes, piece.timestamp);
-    }
+    if (is_media(type) || publish->role == Role::muted) return std::nullopt;
+    use = SlotUse::aggregate;
+    aggregates[piece.slot] =
+        std::make_unique<AggregateReader>(piece.message_bytes, piece.timestamp);
     return std::nullopt;
   }
   uint32_t bytes_max = 0;
@@ -151,19 +129,6 @@ std::expected<std::optional<Fault>, Fault> Session::State::begin_message(const P
   if (piece.message_bytes > bytes_max) return std::unexpected(Fault::message_too_large);
   use = SlotUse::assembled;
   return std::nullopt;
-}
-
-MediaPiece Session::State::media_piece(const Piece& piece) {
-  if (!media_seen || piece.completes()) last_whole_media = now;
-  media_seen = true;
-  last_media = now;
-  return MediaPiece{.message_stream_id = publish_id,
-                    .kind = media_kind(piece.message_type),
-                    .slot = piece.slot,
-                    .timestamp = piece.timestamp,
-                    .message_bytes = piece.message_bytes,
-                    .offset = piece.offset,
-                    .bytes = piece.bytes};
 }
 
 /// What media_piece() notes of a message that goes on and ends within what was just read.
@@ -207,7 +172,7 @@ Session::State::Report Session::State::aggregate_step() {
   // An aggregate may outlast its publish: FCUnpublish can come between two of its chunks.
   const MessageStream* publish = find_publish();
   if (is_media(part.message_type) && publish != nullptr && publish->role != Role::muted) {
-    return media_piece(piece);
+    return media_event(piece);
   }
   if (!is_data(part.message_type)) return std::nullopt;
   if (!piece.whole()) return assemble(slot, piece);

@@ -32,6 +32,10 @@ struct MessageStream {
   [[nodiscard]] bool plays() const { return role == Role::play_asked || role == Role::playing; }
 };
 
+[[nodiscard]] constexpr bool is_media(uint8_t type) {
+  return type == message_type::audio || type == message_type::video;
+}
+
 /// Everything of a session; its parts are session.cc (bytes to messages, deadlines),
 /// session_messages.cc (messages to events), session_commands.cc (what peers ask) and
 /// session_answers.cc (what the owner answers).
@@ -55,6 +59,9 @@ struct alignas(64) Session::State {
   std::expected<Event, Fault> next();
   Report handshake_step();
   Report held_step();
+  std::expected<void, Fault> count_message();
+  bool begin_media(const Piece& piece);
+  std::expected<Event, Fault> media_event(const Piece& piece);
   void queue(Event event);
   [[nodiscard]] std::optional<Fault> due_fault() const;
   [[nodiscard]] Instant deadline() const;
@@ -63,9 +70,7 @@ struct alignas(64) Session::State {
   // ---- session_messages.cc ----
   Report put_off(const Piece& piece);
   Report use_piece(const Piece& piece);
-  std::expected<void, Fault> count_message();
   std::expected<std::optional<Fault>, Fault> begin_message(const Piece& piece);
-  MediaPiece media_piece(const Piece& piece);
   size_t rest_taken(uint8_t slot, size_t bytes);
   Report assemble(uint8_t slot, const Piece& piece);
   Report aggregate_step();

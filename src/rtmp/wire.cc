@@ -36,7 +36,8 @@ size_t write_type3(uint8_t* wire, const WireHeader& header) {
 }  // namespace
 
 size_t wire_end(const WireHeader& header, uint32_t chunk_bytes, uint32_t payload_end) {
-  const size_t continuations = payload_end == 0 ? 0 : (payload_end - 1) / chunk_bytes;
+  // Most messages lie in one chunk: no division for them.
+  const size_t continuations = payload_end <= chunk_bytes ? 0 : (payload_end - 1) / chunk_bytes;
   return type0_bytes + extended_bytes(header) + payload_end +
          continuations * (1 + extended_bytes(header));
 }
@@ -51,14 +52,15 @@ size_t wire_write(uint8_t* wire, const WireHeader& header, uint32_t chunk_bytes,
   PENSTOCK_ASSERT(offset + piece.size() <= header.message_bytes);
   size_t at = wire_end(header, chunk_bytes, offset);
   if (offset == 0) at = write_type0(wire, header);
+  uint32_t into_chunk = offset < chunk_bytes ? offset : offset % chunk_bytes;
   while (!piece.empty()) {
-    const uint32_t into_chunk = offset % chunk_bytes;
     if (into_chunk == 0 && offset > 0) at += write_type3(wire + at, header);
     const size_t count = std::min<size_t>(piece.size(), chunk_bytes - into_chunk);
     copy_bytes(wire + at, piece.first(count));
     at += count;
     offset += static_cast<uint32_t>(count);
     piece = piece.subspan(count);
+    into_chunk = 0;
   }
   return at;
 }

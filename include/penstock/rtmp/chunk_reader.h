@@ -28,9 +28,10 @@ struct Piece {
   uint32_t message_bytes = 0;
   uint32_t offset = 0;
   uint8_t message_type = 0;
+  // First piece only: the unfinished message of this slot was given up for this one. It parts two
+  // bytes that would be copied as one word, and were written one by one.
+  bool replaces = false;
   uint8_t slot = 0;  // < partial_messages_max
-  bool replaces =
-      false;  // first piece only: the unfinished message of this slot was given up for this one
   Bytes bytes;
 
   [[nodiscard]] bool whole() const { return bytes.size() == message_bytes; }
@@ -116,7 +117,7 @@ class ChunkReader {
   template <typename Use>
   size_t use_rest(uint8_t slot, size_t bytes_max, Use use);
   Bytes take_run();
-  Piece take_piece(Bytes run);
+  std::expected<std::optional<Piece>, Fault> take_piece(Bytes run);
 
   // A header is at most 3 + 11 + 4 bytes.
   static constexpr size_t header_bytes_max = 18;
