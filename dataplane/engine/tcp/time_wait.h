@@ -18,6 +18,8 @@ struct TimeWait {
   uint32_t newer = UINT32_MAX;
 };
 
+static_assert(sizeof(TimeWait) <= 64);
+
 /// A bounded number of them, in the order in which they end; the oldest makes room for a new one.
 /// They are found through the table of flows.
 class TimeWaits {

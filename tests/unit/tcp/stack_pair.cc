@@ -84,9 +84,19 @@ void Host::take_events(Instant now, bool& any) {
 ConnectionId Host::connect(const IpAddress& address, uint16_t port, Instant now) {
   const auto id = stack_.connect({address, port}, now);
   EXPECT_TRUE(id.has_value());
-  peers_.push_back(std::make_unique<Peer>());
-  peers_.back()->id = id.value_or(ConnectionId{});
+  adopt(id.value_or(ConnectionId{}));
   return peers_.back()->id;
+}
+
+void Host::adopt(ConnectionId id) {
+  peers_.push_back(std::make_unique<Peer>());
+  peers_.back()->id = id;
+}
+
+void Host::close_all(Instant now) {
+  for (const auto& each : peers_) {
+    if (!each->closed) stack_.close(each->id, now);
+  }
 }
 
 void Host::send(ConnectionId id, std::string text, Instant now) {

@@ -35,14 +35,18 @@ class Host {
   /// One turn. Packets that go out are appended to `out`. True when anything happened.
   bool turn(Instant now, std::vector<std::vector<uint8_t>>& out);
 
+  /// A connection that the test has begun itself.
+  void adopt(ConnectionId id);
   ConnectionId connect(const IpAddress& address, uint16_t port, Instant now);
   /// The text stays put until the end of the test.
   void send(ConnectionId id, std::string text, Instant now);
   /// Closes all whose peers have ended.
   void close_ended(Instant now);
+  void close_all(Instant now);
   Peer& peer(ConnectionId id);
   /// The only one, or the last one.
   Peer& last_peer() { return *peers_.back(); }
+  Peer& peer_number(size_t index) { return *peers_[index]; }
   [[nodiscard]] size_t peers() const { return peers_.size(); }
   [[nodiscard]] size_t lent() const { return lent_.size(); }
   [[nodiscard]] const StackCounters& counters() const { return stack_.counters(); }
