@@ -36,10 +36,15 @@ std::expected<StateDir, std::string> StateDir::take(const std::string& path) {
                            "; set dataplane.state_dir to a folder that you may write");
   }
   const std::string file = path + "/control.lock";
+  const auto advice = [&path](int cause) {
+    return cause == ENOSPC || cause == EDQUOT
+               ? "; free space in " + path
+               : std::string("; set dataplane.state_dir to a folder that you may write");
+  };
   const int lock = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0) {
-    return std::unexpected("cannot open " + file + ": " + std::strerror(errno) +
-                           "; set dataplane.state_dir to a folder that you may write");
+    const int cause = errno;
+    return std::unexpected("cannot open " + file + ": " + std::strerror(cause) + advice(cause));
   }
   StateDir taken(path, lock);
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {

@@ -40,6 +40,16 @@ constexpr std::array<const char*, 1> migrations = {
 
 constexpr const char* what_to_do =
     "; move it away to begin with an empty one, or put a backup in its place";
+/// What to do about a store that cannot be used. One on a full disk is whole: moved away, its users
+/// would be gone.
+std::string advice(const std::string& problem, const std::string& path) {
+  const std::string folder = path.substr(0, path.rfind('/'));
+  if (problem == sqlite3_errstr(SQLITE_FULL)) return "; free space in " + folder;
+  if (problem == sqlite3_errstr(SQLITE_IOERR))
+    return "; look at the disk of " + folder + ": is it full, or failing?";
+  return what_to_do;
+}
+
 constexpr const char* newer_text =
     "a newer version of penstock-control has written it, and an older one cannot read it";
 
@@ -52,6 +62,10 @@ std::expected<void, std::string> make_private(const std::string& path) {
   const int cause = errno;
   if (file >= 0) ::close(file);
   if (made) return {};
+  if (cause == ENOSPC || cause == EDQUOT) {
+    return std::unexpected("cannot open " + path + ": " + std::strerror(cause) +
+                           "; free space in " + path.substr(0, path.rfind('/')));
+  }
   return std::unexpected(
       "cannot open " + path + ": " + std::strerror(cause) +
       "; state_dir and what is in it have to belong to the user that penstock-control runs as");
@@ -117,9 +131,10 @@ std::expected<Store, std::string> Store::open(const std::string& path) {
     sqlite3_busy_timeout(opened, busy_ms);
     const std::string problem = store.migrate();
     if (problem.empty()) return store;
-    return std::unexpected("cannot use " + path + ": " + problem + what_to_do);
+    return std::unexpected("cannot use " + path + ": " + problem + advice(problem, path));
   }
-  return std::unexpected("cannot use " + path + ": " + store.problem() + what_to_do);
+  return std::unexpected("cannot use " + path + ": " + store.problem() +
+                         advice(store.problem(), path));
 }
 
 std::string Store::migrate() {
