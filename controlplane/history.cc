@@ -147,8 +147,19 @@ bool History::add(const std::vector<EndedStream>& ended) {
     ++lines_in_file_;
     remember(one);
   }
-  if (lines.empty() || path_.empty()) return true;
-  return lines_in_file_ > 2 * kept_ ? rewrite() : append(lines);
+  if (path_.empty()) return true;
+  const auto now = std::chrono::steady_clock::now();
+  if (written_ && lines.empty()) return true;
+  if (!written_ && now - tried_at_ < std::chrono::seconds(1)) return false;
+  tried_at_ = now;
+  // What could not be appended may be there in part: then the file is written anew.
+  written_ = !written_ || lines_in_file_ > 2 * kept_ ? rewrite() : append(lines);
+  return written_;
+}
+
+bool History::written() const {
+  const std::lock_guard lock(mutex_);
+  return written_;
 }
 
 bool History::append(const std::string& lines) { return write_whole(path_, lines, O_APPEND); }

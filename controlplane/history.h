@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -29,6 +30,8 @@ class History {
 
   [[nodiscard]] std::vector<EndedStream> newest(size_t offset, size_t limit) const;
   [[nodiscard]] size_t size() const;
+  /// False: the file lacks what memory has. It is tried again with every add(), once a second.
+  [[nodiscard]] bool written() const;
 
  private:
   void load();
@@ -42,6 +45,8 @@ class History {
   mutable std::mutex mutex_;
   std::deque<EndedStream> newest_;  // newest at the front
   size_t lines_in_file_ = 0;
+  bool written_ = true;
+  std::chrono::steady_clock::time_point tried_at_;
 };
 
 }  // namespace penstock::controlplane
