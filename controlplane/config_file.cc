@@ -36,45 +36,68 @@ std::expected<std::string, std::string> read_token(const std::string& path) {
 }
 
 /// A secret that everybody on this host may read is none.
-void caution_of_mode(std::string_view key, const std::string& path, Settings& settings) {
+void caution_of_mode(std::string_view key, const std::string& path,
+                     std::vector<std::string>& cautions) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0 || (status.st_mode & 0007) == 0) return;
-  settings.cautions.push_back(std::string(key) + ": " + path +
-                              " is open to everybody on this host: chmod 600 it");
+  cautions.push_back(std::string(key) + ": " + path +
+                     " is open to everybody on this host: chmod 600 it");
 }
 
-/// Why the data plane would not take a certificate; it looks by itself, too.
-std::expected<void, std::string> look_at(const config::Certificate& wanted, Settings& settings) {
+std::string mark_at(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return "-";
+  return std::to_string(status.st_dev) + "/" + std::to_string(status.st_ino) + "/" +
+         std::to_string(status.st_size) + "/" + std::to_string(status.st_mtim.tv_sec) + "." +
+         std::to_string(status.st_mtim.tv_nsec) + "\n";
+}
+
+/// What the data plane would take, or why it would not; it looks by itself, too.
+std::expected<config::CertificateFacts, std::string> look_at(const config::Certificate& wanted) {
   const auto cert = read_file(wanted.cert, config::pem_bytes_max);
   if (!cert) return std::unexpected(wanted.cert + ": " + cert.error());
   const auto key = read_file(wanted.key, config::pem_bytes_max);
   if (!key) return std::unexpected(wanted.key + ": " + key.error());
-  const auto facts = config::look_at_certificate(*cert, *key, std::time(nullptr));
-  if (!facts) {
-    return std::unexpected((facts.error().of_key ? wanted.key : wanted.cert) + ": " +
-                           facts.error().text);
-  }
-  for (const std::string& caution : facts->cautions)
-    settings.cautions.push_back("tls.certificates: " + wanted.cert + " " + caution);
-  caution_of_mode("tls.certificates", wanted.key, settings);
-  return {};
+  auto facts = config::look_at_certificate(*cert, *key);
+  if (facts) return std::move(*facts);
+  return std::unexpected((facts.error().of_key ? wanted.key : wanted.cert) + ": " +
+                         facts.error().text);
 }
 
-/// Where a certificate stands in the file; 0 where its path is written with escapes.
-uint32_t line_of(std::string_view text, std::string_view path) {
-  const size_t at = text.find(path);
-  if (at == std::string_view::npos) return 0;
-  return static_cast<uint32_t>(std::ranges::count(text.substr(0, at), '\n') + 1);
-}
-
-Problems check_certificates(std::string_view text, Settings& settings) {
-  Problems problems;
-  for (const config::Certificate& wanted : settings.config.certificates) {
-    if (const auto looked = look_at(wanted, settings); !looked) {
-      problems.push_back(
-          {settings.file, line_of(text, wanted.cert), "tls.certificates: " + looked.error()});
+std::string seen_text(const config::Certificate& wanted, const config::CertificateFacts& facts) {
+  std::string names;
+  for (const std::string& name : wanted.names.empty() ? facts.names : wanted.names) {
+    if (names.size() > 200) {
+      names += " ...";
+      break;
     }
+    names += (names.empty() ? " for " : ", ") + name;
   }
+  return wanted.cert + names + ", " + facts.key + ", ends " + config::day_text(facts.ends_unix_s);
+}
+
+Problems check_certificates(Settings& settings) {
+  Problems problems;
+  std::string marks;
+  std::vector<config::CertificateFacts> good(settings.config.certificates.size());
+  std::vector<config::ListedCertificate> listed;
+  for (size_t i = 0; const config::Certificate& wanted : settings.config.certificates) {
+    // Before the files are read: what comes between is a change that the next look sees.
+    const std::string mark = mark_at(wanted.cert) + mark_at(wanted.key);
+    marks += mark;
+    auto looked = look_at(wanted);
+    if (!looked) {
+      problems.push_back({settings.file, wanted.line, "tls.certificates: " + looked.error()});
+      continue;
+    }
+    config::CertificateFacts& facts = good[i++] = std::move(*looked);
+    listed.push_back({wanted.cert, &wanted.names, &facts});
+    settings.certificates.push_back({wanted.cert, control::fnv1a(mark), seen_text(wanted, facts)});
+    caution_of_mode("tls.certificates", wanted.key, settings.certificate_cautions);
+  }
+  for (const std::string& line : config::certificate_cautions(listed, std::time(nullptr)))
+    settings.certificate_cautions.push_back("tls.certificates: " + line);
+  if (!marks.empty()) settings.certificate_files = control::fnv1a(marks);
   return problems;
 }
 
@@ -116,7 +139,6 @@ std::expected<Settings, Problems> settings_of(std::string_view text, std::string
   Settings settings;
   settings.config = std::move(*config);
   settings.file = file;
-  settings.cautions = config::cautions(settings.config);
   Problems problems;
   check_here(settings, problems);
   if (!problems.empty()) return std::unexpected(std::move(problems));
@@ -178,17 +200,26 @@ std::expected<Settings, Problems> load_settings(const std::string& file, BadCert
           {file, 0, "control.token_file: " + settings->config.token_file + ": " + token.error()}});
     }
     settings->token = std::move(*token);
-    caution_of_mode("control.token_file", settings->config.token_file, *settings);
+    caution_of_mode("control.token_file", settings->config.token_file, settings->cautions);
   }
-  Problems problems = check_certificates(*text, *settings);
+  Problems problems = check_certificates(*settings);
   if (!problems.empty() && bad == BadCertificate::refuses)
     return std::unexpected(std::move(problems));
-  for (const config::Problem& problem : problems) settings->cautions.push_back(problem.to_string());
+  for (const config::Problem& problem : problems)
+    settings->certificate_cautions.push_back(problem.to_string());
   return settings;
 }
 
 std::expected<Settings, Problems> check_settings(std::string_view text, std::string_view file) {
   return settings_of(text, file);
+}
+
+std::vector<std::string> all_cautions(const Settings& settings) {
+  std::vector<std::string> lines = config::cautions(settings.config);
+  lines.insert(lines.end(), settings.cautions.begin(), settings.cautions.end());
+  lines.insert(lines.end(), settings.certificate_cautions.begin(),
+               settings.certificate_cautions.end());
+  return lines;
 }
 
 std::vector<std::string> changed_keys(const config::Config& from, const config::Config& to) {

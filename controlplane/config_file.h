@@ -22,16 +22,31 @@ struct HttpAddress {
 
 /// A configuration file that the control plane can run with: parsed, and with what needs a look at
 /// the host.
+/// A certificate of the file, as it was when the file was read.
+struct SeenCertificate {
+  std::string path;
+  uint64_t mark = 0;  // of both files: another number, other files
+  std::string text;   // what it is, for the operator
+};
+
 struct Settings {
   config::Config config;
   std::string file;
   std::string socket;  // config.socket, or its default
   HttpAddress http;
-  std::string token;                  // empty: none is asked for; never in a log or an answer
-  std::vector<std::string> cautions;  // accepted, and to be told to the operator; one line each
-  std::string keys_text;              // as the region wants it: "app/name\n" ..., sorted
-  std::string certificates_text;      // in the same way
+  std::string token;  // empty: none is asked for; never in a log or an answer
+  // Accepted, and to be told to the operator; one line each. Apart: of certificates the data plane
+  // tells by itself, as long as there is one.
+  std::vector<std::string> cautions;
+  std::vector<std::string> certificate_cautions;
+  std::vector<SeenCertificate> certificates;
+  std::string keys_text;           // as the region wants it: "app/name\n" ..., sorted
+  std::string certificates_text;   // in the same way
+  uint64_t certificate_files = 0;  // of all marks
 };
+
+/// Of the text of the file, of the host, and of certificates.
+[[nodiscard]] std::vector<std::string> all_cautions(const Settings& settings);
 
 using Problems = std::vector<config::Problem>;
 

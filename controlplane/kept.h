@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "controlplane/region.h"
 
@@ -21,7 +23,7 @@ class KeptWatch {
   /// The data plane is out of sight: nothing is known of the next one.
   void forget();
 
-  /// False: it lags for longer than the patience.
+  /// False: it lags for longer than the patience, or the data plane says that it cannot.
   [[nodiscard]] bool kept() const;
 
  private:
@@ -29,5 +31,11 @@ class KeptWatch {
   std::optional<uint64_t> lagging_since_ns_;
   bool kept_ = true;
 };
+
+/// Why the data plane cannot keep it, from its own mouth; empty: it can, or has not tried.
+[[nodiscard]] std::string keeping_problem(const control::Region& region);
+
+/// Waits until `epoch` is on disk, or cannot be; at most `patience`.
+void wait_kept(const control::Region& region, uint64_t epoch, std::chrono::milliseconds patience);
 
 }  // namespace penstock::controlplane

@@ -2,6 +2,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "controlplane/clock.h"
@@ -30,8 +32,7 @@ uint64_t sum(const control::Region& region, control::Counter counter) {
 void warn_of_limits(const Parts& parts, const control::Region& region,
                     std::vector<std::string>& lines) {
   const uint64_t connections = sum(region, control::Counter::connections);
-  const uint64_t connections_max =
-      parts.reconciler.tunable(control::Tunable::connections_max).value;
+  const uint64_t connections_max = connections_allowed(parts);
   if (near_limit(connections, connections_max)) {
     lines.push_back(fmt::format("connections: {} of {} (limits.connections_max)", connections,
                                 connections_max));
@@ -44,20 +45,23 @@ void warn_of_limits(const Parts& parts, const control::Region& region,
   }
 }
 
-void warn_of_certificates(const control::Region& region, std::vector<std::string>& lines) {
-  // Let's Encrypt renews 30 days before the end: two weeks later something is wrong with it.
-  constexpr uint64_t soon_s = 14 * 24 * 3600;
+/// What serves is the data plane's to tell; without one, what the files would do is.
+void warn_of_certificates(const Parts& parts, std::vector<std::string>& lines) {
+  const auto attachment = parts.link.current();
   control::TlsRow row;
-  if (!region.header().tls.read(row)) return;
-  if (!row.problem.view().empty()) {
-    lines.push_back(fmt::format("certificates: {}{}", clean_text(row.problem.view()),
-                                row.certificates == 0 ? "" : ": those loaded before serve"));
+  if (!attachment || !attachment->region().header().tls.read(row)) {
+    const auto settings = parts.reconciler.settings();
+    lines.insert(lines.end(), settings->certificate_cautions.begin(),
+                 settings->certificate_cautions.end());
+    return;
   }
-  const uint64_t now_s = unix_ms() / 1000;
-  if (row.expires_unix_s == 0 || row.expires_unix_s > now_s + soon_s) return;
-  lines.push_back(fmt::format("a certificate {} {}",
-                              row.expires_unix_s <= now_s ? "has ended at" : "ends at",
-                              rfc3339(row.expires_unix_s * 1000)));
+  if (!row.problem.view().empty())
+    lines.push_back("certificates: " + clean_text(row.problem.view()));
+  for (std::string_view rest = row.cautions.view(); !rest.empty();) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    lines.push_back("certificates: " + clean_text(rest.substr(0, end)));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
 }
 
 }  // namespace
@@ -88,8 +92,9 @@ Pushed push(Parts& parts, std::chrono::milliseconds patience) {
 }
 
 void tell_cautions(Parts& parts, const Settings& settings) {
-  for (const std::string& caution : settings.cautions)
-    parts.log.write(control::LogLevel::warning, caution);
+  std::vector<std::string> lines = config::cautions(settings.config);
+  lines.insert(lines.end(), settings.cautions.begin(), settings.cautions.end());
+  for (const std::string& line : lines) parts.log.write(control::LogLevel::warning, line);
 }
 
 std::expected<Reloaded, Problems> reload(Parts& parts) {
@@ -107,6 +112,10 @@ std::expected<Reloaded, Problems> reload(Parts& parts) {
   parts.log.write(
       control::LogLevel::info, "configuration reloaded",
       {{"changed", joined(reloaded.changed)}, {"restart_needed", joined(reloaded.restart_needed)}});
+  for (const std::string& text : reloaded.certificates) {
+    parts.log.write(control::LogLevel::info, "certificate files read again",
+                    {{"certificate", text}});
+  }
   return reloaded;
 }
 
@@ -128,10 +137,62 @@ std::string ailment(const Parts& parts) {
   return {};
 }
 
+std::string kept_ailment(const Parts& parts) {
+  const auto attachment = parts.link.current();
+  if (!attachment) return {};
+  std::string why = keeping_problem(attachment->region());
+  if (why.empty() && parts.kept.kept()) return {};
+  if (why.empty()) why = "is the disk full?";
+  return fmt::format(
+      "the applied configuration cannot be kept on disk ({}): what was set, added or changed since "
+      "is lost when penstockd restarts",
+      why);
+}
+
+std::string tls_ailment(const Parts& parts) {
+  const auto attachment = parts.link.current();
+  control::TlsRow row;
+  if (!attachment || !attachment->region().header().tls.read(row) || row.certificates != 0)
+    return {};
+  const config::Config running = parts.reconciler.running();
+  if (running.rtmps.empty() && running.rtmpts.empty()) return {};
+  return fmt::format("nobody can connect to {}: no certificate can be used",
+                     running.rtmps.empty()    ? "listen.rtmpts"
+                     : running.rtmpts.empty() ? "listen.rtmps"
+                                              : "listen.rtmps and listen.rtmpts");
+}
+
+uint64_t connections_allowed(const Parts& parts) {
+  const uint64_t wanted = parts.reconciler.tunable(control::Tunable::connections_max).value;
+  const auto attachment = parts.link.current();
+  const uint64_t allowed = attachment ? attachment->region().header().connections_allowed.get() : 0;
+  return allowed == 0 ? wanted : std::min(wanted, allowed);
+}
+
+std::string certificate_problem(const Parts& parts, uint64_t epoch,
+                                std::chrono::milliseconds patience) {
+  const auto attachment = parts.link.current();
+  if (!attachment) return {};
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    control::TlsRow row;
+    if (attachment->region().header().tls.read(row) && row.wanted_epoch >= epoch) {
+      const std::string problem = clean_text(row.problem.view());
+      return problem.empty() ? problem : "certificates: " + problem;
+    }
+    if (std::chrono::steady_clock::now() >= until) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 std::vector<std::string> warnings(const Parts& parts) {
   std::vector<std::string> lines;
   if (std::string line = ailment(parts); !line.empty()) lines.push_back(std::move(line));
   const Reconciler& reconciler = parts.reconciler;
+  if (std::string line = tls_ailment(parts); !line.empty()) lines.push_back(std::move(line));
+  // Of what runs: what waits for a restart is said below.
+  for (std::string& caution : config::cautions(reconciler.running()))
+    lines.push_back(std::move(caution));
   for (const std::string& caution : reconciler.settings()->cautions) lines.push_back(caution);
   if (const auto keys = reconciler.restart_needed(); !keys.empty()) {
     lines.push_back("restart of penstockd needed for: " + joined(keys));
@@ -148,13 +209,18 @@ std::vector<std::string> warnings(const Parts& parts) {
   }
   if (reconciler.draining())
     lines.emplace_back("draining: new connections are refused (penstockctl drain --off)");
+  if (!parts.history.written()) {
+    lines.emplace_back(
+        "the history of ended streams cannot be written to state_dir (is the disk full?): it is "
+        "lost when penstock-control restarts");
+  }
+  warn_of_certificates(parts, lines);
   const auto attachment = parts.link.current();
   if (!attachment) return lines;
   if (applied_epoch(attachment->region()) < reconciler.wanted_epoch()) {
     lines.emplace_back("not every worker has applied the latest settings yet");
   }
-  if (!parts.kept.kept()) lines.emplace_back(not_kept_text);
-  warn_of_certificates(attachment->region(), lines);
+  if (std::string line = kept_ailment(parts); !line.empty()) lines.push_back(std::move(line));
   warn_of_limits(parts, attachment->region(), lines);
   return lines;
 }

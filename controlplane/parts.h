@@ -61,9 +61,19 @@ constexpr std::string_view not_attached_text = "penstockd is not attached";
 constexpr std::string_view not_attached_hint =
     "it is not running, or has another state_dir: start it with the same configuration file, and "
     "look at its log";
-constexpr std::string_view not_kept_text =
-    "the applied configuration cannot be kept on disk (full?): after a crash penstockd would start "
-    "from an older one";
+/// Why what was ordered is lost when penstockd restarts; empty: it is on disk, as far as is known.
+[[nodiscard]] std::string kept_ailment(const Parts& parts);
+
+/// Why nobody can connect where TLS is spoken; empty when somebody can, or none is.
+[[nodiscard]] std::string tls_ailment(const Parts& parts);
+
+/// limits.connections_max, or what the data plane has descriptors for where that is less.
+[[nodiscard]] uint64_t connections_allowed(const Parts& parts);
+
+/// What the data plane says of the certificates of `epoch`, once it has looked at them; empty: they
+/// serve.
+[[nodiscard]] std::string certificate_problem(const Parts& parts, uint64_t epoch,
+                                              std::chrono::milliseconds patience);
 
 /// 90 percent of the limit or more. A limit of 0 is none.
 [[nodiscard]] bool near_limit(uint64_t value, uint64_t limit);

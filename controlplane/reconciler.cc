@@ -87,6 +87,7 @@ control::WantedState Reconciler::wanted() const {
   state.keys_hash = control::fnv1a(settings_->keys_text);
   state.certificates_bytes = static_cast<uint32_t>(settings_->certificates_text.size());
   state.certificates_hash = control::fnv1a(settings_->certificates_text);
+  state.certificate_files = settings_->certificate_files;
   state.tls_tickets = config.tls_tickets;
   state.login_offer = config.login_offer;
   state.users_bytes = static_cast<uint32_t>(users_text_.size());
@@ -131,9 +132,29 @@ std::shared_ptr<const Settings> Reconciler::settings() const {
   return settings_;
 }
 
+config::Config Reconciler::running() const {
+  const std::lock_guard lock(mutex_);
+  config::Config config = settings_->config;
+  if (!started_) return config;
+  config.rtmp = started_->rtmp;
+  config.rtmps = started_->rtmps;
+  config.rtmpt = started_->rtmpt;
+  config.rtmpts = started_->rtmpts;
+  config.sniff = started_->sniff;
+  config.proxy_from = started_->proxy_from;
+  config.rtmpe_enabled = started_->rtmpe_enabled;
+  return config;
+}
+
 Reloaded Reconciler::replace(Settings settings) {
   const std::lock_guard lock(mutex_);
   Reloaded reloaded;
+  for (const SeenCertificate& seen : settings.certificates) {
+    const bool same = std::ranges::any_of(settings_->certificates, [&](const auto& before) {
+      return before.path == seen.path && before.mark == seen.mark;
+    });
+    if (!same) reloaded.certificates.push_back(seen.text);
+  }
   reloaded.changed = changed_keys(settings_->config, settings.config);
   settings_ = std::make_shared<const Settings>(std::move(settings));
   reloaded.restart_needed = dataplane_keys_behind();

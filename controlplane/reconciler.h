@@ -41,6 +41,7 @@ struct Reloaded {
   std::vector<std::string> restart_needed;          // of penstockd
   std::vector<std::string> restart_needed_control;  // of penstock-control
   std::vector<std::string> kept_live;
+  std::vector<std::string> certificates;  // whose files are others than before: what they are now
 };
 
 /// What the data plane should be doing (configuration file, live tunables, drain), and the writing
@@ -60,6 +61,9 @@ class Reconciler {
   bool reconcile(Attachment& attachment);
 
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
+  /// The file's configuration, with what the data plane was started with where only a restart
+  /// changes it.
+  [[nodiscard]] config::Config running() const;
   /// The new file takes the place of the old one; what was set live stays.
   Reloaded replace(Settings settings);
 

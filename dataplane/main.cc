@@ -7,10 +7,10 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
-#include "dataplane/address_text.h"
 #include "dataplane/attach_server.h"
 #include "dataplane/engine/uring/uring_engine.h"
 #include "dataplane/log_writer.h"
@@ -70,6 +70,16 @@ int fail(const std::string& text) {
   return 1;
 }
 
+/// Whole lines, as many as there is room for.
+std::string lines_within(const std::vector<std::string>& lines, size_t bytes_max) {
+  std::string text;
+  for (const std::string& line : lines) {
+    if (text.size() + line.size() + 1 > bytes_max) break;
+    text += line + '\n';
+  }
+  return text;
+}
+
 /// One worker with everything that is its own.
 struct Core {
   uint32_t number = 0;
@@ -107,6 +117,7 @@ class DataPlane {
   void keep_certificates();
   void serve(const tls::CertificateStore::Outcome& outcome);
   void wake_all();
+  void say_ports() const;
 
   Start start_;
   StateFolder folder_;
@@ -127,9 +138,11 @@ class DataPlane {
   bool store_failed_ = false;
   Instant store_failed_at_;
 };
+  uint64_t certificate_files_ = 0;   // of that
 
 std::expected<void, std::string> DataPlane::prepare_core(
     const std::vector<engine::Endpoint>& endpoints, uint32_t number) {
+  control::KeptRow kept_row_;
   const config::Config& config = start_.applied.config;
   const control::TunableValues& values = config.tunables;
   Core core;
@@ -195,6 +208,7 @@ std::expected<void, std::string> DataPlane::prepare() {
 }
 
 /// Between every engine and its worker, unless plain RTMP is all that is spoken.
+  header.connections_allowed.set(descriptors_.connections_max);
 void DataPlane::prepare_transport() {
   const config::Config& config = start_.applied.config;
   if (!transport::needs_transport(config)) return;
@@ -327,18 +341,24 @@ void DataPlane::keep_certificates() {
   for (const Core& core : cores_) {
     if (core.certificates != nullptr) core.certificates->keep();
   }
-  const Instant now = monotonic_now();
-  if (now < certificates_look_at_) return;
-  certificates_look_at_ = now.after_ns(certificates_look_ns);
   const auto unix_s = static_cast<int64_t>(unix_now_ms() / 1000);
   control::WantedState wanted;
   if (memory_.region().wanted().state.read(wanted) && wanted.epoch != certificates_epoch_) {
     const auto lists = read_lists(memory_.region().wanted(), wanted);
     const auto list = lists ? config::parse_certificates_text(lists->certificates) : std::nullopt;
     if (list) {
-      certificates_epoch_ = wanted.epoch;
+    if (!store_failed_) kept_row_.failing_since_unix_ms = unix_now_ms();
+    kept_row_.problem.set(stored.error());
+    memory_.region().header().kept.write(kept_row_);
+      const bool told = wanted.certificate_files != certificate_files_;
+      certificates_epoch_ = tls_row_.wanted_epoch = wanted.epoch;
+      certificate_files_ = wanted.certificate_files;
       serve(certificates_.want(*list, wanted.tls_tickets, unix_s));
     }
+  }
+  if (store_failed_) {
+    memory_.region().header().kept.write(kept_row_ = {});
+    log_->write(control::LogLevel::info, "the applied configuration is kept again");
   }
   serve(certificates_.look(unix_s));
 }
@@ -362,8 +382,12 @@ void DataPlane::serve(const tls::CertificateStore::Outcome& outcome) {
   tls_row_.tickets = certificates_.tickets();
   tls_row_.problem.set(problem);
   memory_.region().header().tls.write(tls_row_);
+      if (told) serve(certificates_.look_at_once(unix_s));
 }
 
+  const Instant now = monotonic_now();
+  if (now < certificates_look_at_) return;
+  certificates_look_at_ = now.after_ns(certificates_look_ns);
 void DataPlane::keep_house(int signals) {
   config::Config told = start_.applied.config;
   told.keys.clear();
@@ -385,6 +409,9 @@ void DataPlane::keep_house(int signals) {
     if ((waits[0].revents & POLLIN) != 0) return;
     if ((waits[1].revents & POLLIN) != 0 &&
         attach_.accept(hello, config_text, memory_.descriptor())) {
+  const auto unix_s = static_cast<int64_t>(unix_now_ms() / 1000);
+  tls_row_.cautions.set(
+      lines_within(certificates_.cautions(unix_s), tls_row_.cautions.chars.size() - 1));
       log_->write(control::LogLevel::info, "control plane attached");
     }
     if (waits[2].revents != 0) {
@@ -416,12 +443,7 @@ int DataPlane::run() {
   const int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 
   start_workers();
-  std::string listening;
-  for (const engine::Endpoint& endpoint : cores_.front().engine->listeners()) {
-    listening += " " + address_text(endpoint);
-  }
-  log_->write(control::LogLevel::info,
-              "penstockd " PENSTOCK_VERSION " listens for RTMP on" + listening);
+  say_ports();
   keep_house(signals);
 
   log_->write(control::LogLevel::info, "stopping: telling every peer");
@@ -429,6 +451,25 @@ int DataPlane::run() {
   wake_all();
   for (Core& core : cores_) core.thread.join();
   log_->drain();
+/// A line for each list of listeners.
+void DataPlane::say_ports() const {
+  const config::Config& config = start_.applied.config;
+  log_->write(control::LogLevel::info, "penstockd " PENSTOCK_VERSION " runs");
+  for (const auto& [key, list] : config::listener_lists(config)) {
+    if (list->empty()) continue;
+    std::string line = "listens for " + std::string(key.substr(key.find('.') + 1)) + " on";
+    for (const config::ListenAddress& address : *list) line += " " + config::to_string(address);
+    if (list == &config.rtmp && config.sniff && transport::needs_transport(config)) {
+      line += ", and takes there what else is switched on (listen.sniff)";
+    }
+    log_->write(control::LogLevel::info, line);
+  }
+  if (config.rtmpe_enabled) {
+    log_->write(control::LogLevel::warning,
+                "RTMPE is on: obfuscation for legacy encoders, not security");
+  }
+}
+
   applied_file_.remove();
   log_->write(control::LogLevel::info, "stopped");
   ::close(signals);
@@ -436,7 +477,7 @@ int DataPlane::run() {
 }
 
 int run_process(int argc, char** argv) {
-  const auto options = parse_options(argc, argv);
+  auto options = parse_options(argc, argv);
   if (!options) {
     std::fprintf(stderr, "penstockd: %s\n%s", options.error().c_str(), usage_text().c_str());
     return 2;
@@ -469,3 +510,7 @@ int run_process(int argc, char** argv) {
 }  // namespace penstock::dataplane
 
 int main(int argc, char** argv) { return penstock::dataplane::run_process(argc, argv); }
+  // Absolute, as penstock-control has it: the files that it names lie beside it.
+  std::error_code unknown;
+  const auto path = std::filesystem::absolute(options->config_path, unknown);
+  if (!unknown) options->config_path = path.lexically_normal().string();

@@ -107,8 +107,7 @@ Answer version(Parts& parts, const Request&, const std::string&) {
 
 Answer tunable(Parts& parts, const Request&, const std::string& key) {
   const auto found = control::find_tunable(key);
-  if (!found)
-    return refusal(404, "no tunable is called " + clean_text(key, 64), "see penstockctl tune list");
+  if (!found) return no_tunable(key);
   return done(view(parts.reconciler.tunable(*found)));
 }
 

@@ -47,16 +47,18 @@ Answer tune_refused(TuneRefusal why, const control::TunableInfo& info) {
                  fmt::format("accepted: {} to {} {}", info.min, info.max, info.unit));
 }
 
-Answer no_tunable(const std::string& key) {
-  return refusal(404, "no tunable is called " + clean_text(key, 64), "see penstockctl tune list");
-}
-
 // As in WantedState, with its zero.
 constexpr size_t drain_url_bytes_max = sizeof(control::WantedState::drain_to) - 1;
 
 /// Absolute, or relative to what the peer has; workers pass on nothing else.
 bool is_url(std::string_view url) {
+  const size_t slashes = url.find("//");
   const bool absolute = url.starts_with("rtmp") && url.find("://") != std::string_view::npos;
+  // "rtmp://", "rtmp:///live", "//:1935": nowhere.
+  if (absolute || slashes == 0) {
+    const std::string_view host = url.substr(slashes + 2);
+    if (host.empty() || host.find_first_of("/:?#") == 0) return false;
+  }
   return url.size() <= drain_url_bytes_max && (absolute || url.starts_with("/")) &&
          std::ranges::all_of(url, [](char c) { return c > ' ' && c < 0x7F; });
 }
@@ -93,7 +95,13 @@ std::string note(const Parts& parts) {
         "starts",
         not_attached_text);
   }
-  return parts.kept.kept() ? std::string() : std::string(not_kept_text);
+  // Long enough for a disk that is slow, and short enough for who waits at a terminal.
+  constexpr std::chrono::milliseconds keep_patience{400};
+  const auto attachment = parts.link.current();
+  const uint64_t epoch = parts.reconciler.wanted_epoch();
+  if (attachment && applied_epoch(attachment->region()) >= epoch)
+    wait_kept(attachment->region(), epoch, keep_patience);
+  return kept_ailment(parts);
 }
 
 Answer kick_stream(Parts& parts, const Request& request, const std::string& name) {
@@ -160,13 +168,19 @@ Answer reload_config(Parts& parts, const Request&, const std::string&) {
     return refused;
   }
   const Pushed pushed = push(parts);
+  std::string remark = note(parts);
+  if (!parts.reconciler.settings()->config.certificates.empty()) {
+    const std::string problem = certificate_problem(parts, pushed.epoch, apply_patience);
+    remark += (remark.empty() || problem.empty() ? "" : "; ") + problem;
+  }
   return done({{"changed", reloaded->changed},
+               {"certificates", reloaded->certificates},
                {"restart_needed", reloaded->restart_needed},
                {"restart_needed_control", reloaded->restart_needed_control},
                {"kept_live", reloaded->kept_live},
                {"epoch", pushed.epoch},
                {"applied", pushed.applied},
-               {"note", note(parts)}});
+               {"note", remark}});
 }
 
 Answer check_config(Parts&, const Request& request, const std::string&) {
@@ -176,7 +190,7 @@ Answer check_config(Parts&, const Request& request, const std::string&) {
   const auto settings = check_settings(request.body, file);
   return done({{"ok", settings.has_value()},
                {"problems", view(settings ? Problems{} : settings.error())},
-               {"warnings", settings ? settings->cautions : std::vector<std::string>{}}});
+               {"warnings", settings ? all_cautions(*settings) : std::vector<std::string>{}}});
 }
 
 Answer set_tunable(Parts& parts, const Request& request, const std::string& key) {

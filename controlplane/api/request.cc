@@ -96,4 +96,14 @@ std::expected<std::string, Answer> reason_of(const Request& request, std::string
   return text.empty() ? std::string(fallback) : text;
 }
 
+Answer no_tunable(const std::string& key) {
+  std::string meant;
+  for (const control::TunableInfo& info : control::tunable_table) {
+    if (info.key.substr(info.key.find('.') + 1) != key) continue;
+    meant += (meant.empty() ? "" : " or ") + std::string(info.key);
+  }
+  return refusal(404, "no tunable is called " + clean_text(key, 64),
+                 meant.empty() ? "see penstockctl tune list" : "did you mean " + meant + "?");
+}
+
 }  // namespace penstock::controlplane::api

@@ -32,6 +32,9 @@ struct Page {
 [[nodiscard]] std::expected<Connection, Answer> find_connection(Parts& parts,
                                                                 const std::string& id);
 
+/// The refusal of a key that is none; a short name that several keys have gets them as its hint.
+[[nodiscard]] Answer no_tunable(const std::string& key);
+
 /// The text of `reason` in the body, or `fallback`; cleaned and cut to what a command can carry.
 [[nodiscard]] std::expected<std::string, Answer> reason_of(const Request& request,
                                                            std::string_view fallback);

@@ -203,7 +203,7 @@ json status_view(const Parts& parts) {
   };
   return {{"control", control_view(parts)},
           {"dataplane", dataplane_view(attachment)},
-          {"healthy", ailment(parts).empty()},
+          {"healthy", ailment(parts).empty() && tls_ailment(parts).empty()},
           {"config_file", parts.reconciler.settings()->file},
           {"epoch",
            {{"wanted", parts.reconciler.wanted_epoch()},
@@ -214,7 +214,7 @@ json status_view(const Parts& parts) {
           {"streams", parts.catalog.streams().size()},
           {"subscribers", sum(control::Counter::subscribers)},
           {"connections", sum(control::Counter::connections)},
-          {"connections_max", parts.reconciler.tunable(control::Tunable::connections_max).value},
+          {"connections_max", connections_allowed(parts)},
           {"frame_memory_bytes", sum(control::Counter::frame_bytes)},
           {"frame_memory_bytes_max",
            parts.reconciler.tunable(control::Tunable::frame_memory_bytes).value},

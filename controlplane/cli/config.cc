@@ -8,6 +8,7 @@
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/units.h"
 #include "controlplane/cli/verb.h"
+#include "controlplane/config_file.h"
 #include "controlplane/file.h"
 
 namespace penstock::controlplane::cli {
@@ -37,28 +38,29 @@ void add_restarts(const Json& answer, std::string& out) {
 
 /// Works with no process running: the same parser that both processes use reads the file.
 ExitCode check_file(const Context& context, const std::string& path) {
-  const auto text = read_file(path, config_file_bytes_max);
-  if (!text) {
+  if (const auto text = read_file(path, config_file_bytes_max); !text) {
     return fail(context, {.text = fmt::format("cannot read {}: {}", printable(path), text.error()),
                           .hint = "give the path of a configuration file"});
   }
-  const auto parsed = config::parse(*text, path);
+  // The very look that a reload begins with: at the files that it names, too.
+  const auto loaded = load_settings(path);
   Json problems = Json::array();
   Json warnings = Json::array();
-  if (parsed) {
-    for (const std::string& caution : config::cautions(*parsed)) warnings.push_back(caution);
+  if (loaded) {
+    for (const std::string& caution : all_cautions(*loaded)) warnings.push_back(caution);
   } else {
-    for (const config::Problem& problem : parsed.error())
+    for (const config::Problem& problem : loaded.error())
       problems.push_back({{"file", problem.file}, {"line", problem.line}, {"text", problem.text}});
   }
-  const Json result = {{"ok", parsed.has_value()}, {"problems", problems}, {"warnings", warnings}};
+  const Json result = {{"ok", loaded.has_value()}, {"problems", problems}, {"warnings", warnings}};
   if (context.json) {
     std::cout << json_text(result);
   } else {
-    (parsed ? std::cout : std::cerr) << render_check(
-        path, result, parsed && *parsed == config::parse("", path).value_or(*parsed));
+    const bool all_defaults =
+        loaded && loaded->config == config::parse("", path).value_or(loaded->config);
+    (loaded ? std::cout : std::cerr) << render_check(path, result, all_defaults);
   }
-  return parsed ? ExitCode::ok : ExitCode::failed;
+  return loaded ? ExitCode::ok : ExitCode::failed;
 }
 
 /// Shows each key by one convention: what runs, and then what the file says where that is another.
@@ -153,13 +155,19 @@ std::string render_check(const std::string& path, const Json& result, bool all_d
 
 std::string render_reload(const Json& reload) {
   const Json& changed = rows_of(reload, "changed");
+  const Json& certificates = rows_of(reload, "certificates");
   std::string out;
   if (changed.empty()) {
-    out = "read again; nothing changed\n";
+    out = certificates.empty() ? "read again; nothing changed\n"
+                               : "read again; no key changed, certificate files did\n";
   } else {
     out = fmt::format("read again; changed: {}\n", joined(changed));
     const bool late = !flag_of(reload, "applied") && text_of(reload, "note").empty();
     if (late) out += "not applied by every worker yet; see status\n";
+  }
+  for (const Json& one : certificates) {
+    if (one.is_string())
+      out += "certificate read again: " + printable(one.get_ref<const std::string&>()) + "\n";
   }
   add_restarts(reload, out);
   if (const Json& kept = rows_of(reload, "kept_live"); !kept.empty()) {
@@ -175,7 +183,10 @@ void add_config(const Verb& program) {
   verb.examples({"config check penstock.toml", "config show", "config reload"});
 
   auto path = std::make_shared<std::string>();
-  const Verb check = verb.add("check", "Say what is wrong with a file; needs no process running");
+  const Verb check = verb.add("check",
+                              "Say what is wrong with a file and the files that it names, as a "
+                              "reload would; needs no process "
+                              "running. Certificates that are not absolute lie beside the file");
   check.needed("file", *path, "configuration file");
   check.examples({"config check penstock.toml", "config check penstock.toml --json"});
   check.runs([path](const Context& context) { return check_file(context, *path); });

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "penstock/base/assert.h"
 
@@ -32,10 +31,15 @@ FileMark mark_at(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? mark_of(status) : FileMark{};
 }
 
+/// A key that everybody on this host may read is none.
+bool open_to_all(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && (status.st_mode & 0007) != 0;
+}
+
 struct ReadFile {
   std::string text;
   FileMark mark;
-  bool open_to_all = false;
 };
 
 std::expected<void, std::string> read_all(int file, ReadFile& into) {
@@ -43,7 +47,6 @@ std::expected<void, std::string> read_all(int file, ReadFile& into) {
   if (::fstat(file, &status) != 0) return std::unexpected(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) return std::unexpected("it is not a file");
   into.mark = mark_of(status);
-  into.open_to_all = (status.st_mode & S_IROTH) != 0;
   // One block, so that a key does not stay behind in a smaller one that was outgrown.
   into.text.resize(config::pem_bytes_max + 1);
   size_t filled = 0;
@@ -71,14 +74,6 @@ std::expected<ReadFile, std::string> read_file(const std::string& path) {
   return std::unexpected(path + ": " + done.error());
 }
 
-std::string day_text(int64_t unix_s) {
-  const auto seconds = static_cast<time_t>(unix_s);
-  tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof(text), "%Y-%m-%d", &parts)};
-}
-
 std::string loaded_text(const LoadedCertificate& one) {
   std::string names;
   for (const std::string& name : one.names()) {
@@ -89,7 +84,7 @@ std::string loaded_text(const LoadedCertificate& one) {
     names += (names.empty() ? "" : ", ") + name;
   }
   return "certificate " + one.wanted.cert + " serves" + (names.empty() ? "" : " " + names) + ": " +
-         one.facts.key + ", ends " + day_text(one.facts.ends_unix_s);
+         one.facts.key + ", ends " + config::day_text(one.facts.ends_unix_s);
 }
 
 }  // namespace
@@ -111,12 +106,30 @@ CertificateStore::Marks CertificateStore::marks_of(const config::Certificate& wa
   return {mark_at(wanted.cert), mark_at(wanted.key)};
 }
 
+/// What serves now, is within its time, and would lose a name to `next`, which is not. Null:
+/// nothing.
+const LoadedCertificate* CertificateStore::better(const LoadedCertificate& next,
+                                                  int64_t now_unix_s) const {
+  if (next.facts.valid_at(now_unix_s)) return nullptr;
+  for (const Entry& entry : serving_) {
+    if (entry.loaded == nullptr || !entry.loaded->facts.valid_at(now_unix_s)) continue;
+    const bool same_files =
+        entry.wanted.cert == next.wanted.cert && entry.wanted.key == next.wanted.key;
+    const bool shared = std::ranges::any_of(next.names(), [&](const std::string& name) {
+      return std::ranges::find(entry.loaded->names(), name) != entry.loaded->names().end();
+    });
+    if (same_files || shared) return entry.loaded.get();
+  }
+  return nullptr;
+}
+
 /// Reads both files. True when they are good: `loaded` is new then.
 bool CertificateStore::read(Entry& entry, int64_t now_unix_s, std::vector<Line>& lines) const {
   const auto refuse = [&](std::string text) {
     entry.problem = std::move(text);
     return false;
   };
+  entry.again_unix_s = 0;
   entry.read = entry.seen = marks_of(entry.wanted);
   auto cert = read_file(entry.wanted.cert);
   if (!cert) return refuse(cert.error());
@@ -127,7 +140,7 @@ bool CertificateStore::read(Entry& entry, int64_t now_unix_s, std::vector<Line>&
   one->wanted = entry.wanted;
   one->cert = std::move(cert->text);
   one->key = std::move(key->text);
-  auto facts = config::look_at_certificate(one->cert, one->key, now_unix_s);
+  auto facts = config::look_at_certificate(one->cert, one->key);
   if (!facts) {
     const config::CertificateProblem& bad = facts.error();
     return refuse((bad.of_key ? entry.wanted.key : entry.wanted.cert) + ": " + bad.text);
@@ -137,25 +150,64 @@ bool CertificateStore::read(Entry& entry, int64_t now_unix_s, std::vector<Line>&
   const LoadedCertificate* alone = one.get();
   if (const auto tried = CertificateSet::make({&alone, 1}, settings_); !tried)
     return refuse(tried.error());
-  for (const std::string& caution : one->facts.cautions) {
-    lines.push_back({control::LogLevel::warning, entry.wanted.cert + ": " + caution});
-  }
-  if (key->open_to_all) {
-    lines.push_back({control::LogLevel::warning, entry.wanted.key +
-                                                     ": is open to everybody on this host: "
-                                                     "chmod 600 it"});
+  if (const LoadedCertificate* valid = better(*one, now_unix_s); valid != nullptr) {
+    const bool early = one->facts.begins_unix_s > now_unix_s;
+    entry.again_unix_s = early ? std::min(one->facts.begins_unix_s, valid->facts.ends_unix_s)
+                               : valid->facts.ends_unix_s;
+    return refuse(entry.wanted.cert + ": " +
+                  (early ? "is not valid before " + config::day_text(one->facts.begins_unix_s)
+                         : "has expired, on " + config::day_text(one->facts.ends_unix_s)));
   }
   lines.push_back({control::LogLevel::info, loaded_text(*one)});
   entry.problem.clear();
+  if (entry.loaded != nullptr) {
+    std::vector<std::string> before = std::move(entry.lost);
+    before.insert(before.end(), entry.loaded->facts.names.begin(), entry.loaded->facts.names.end());
+    entry.lost.clear();
+    std::ranges::copy_if(before, std::back_inserter(entry.lost),
+                         [&](const std::string& name) { return !one->facts.covers(name); });
+  }
   entry.loaded = std::move(one);
   return true;
 }
 
-void CertificateStore::serve(Entries entries, uint32_t tickets, Outcome& outcome) {
+void CertificateStore::serve(Entries entries, uint32_t tickets, int64_t now_unix_s,
+                             Outcome& outcome) {
   serving_ = std::move(entries);
   settings_.tickets = tickets;
   refused_.reset();
   outcome.changed = true;
+  say_cautions(now_unix_s, outcome);
+}
+
+std::vector<std::string> CertificateStore::cautions(int64_t now_unix_s) const {
+  std::vector<config::ListedCertificate> listed;
+  std::vector<std::string> lines;
+  for (const Entry& entry : serving_) {
+    if (entry.loaded == nullptr) continue;
+    listed.push_back({entry.wanted.cert, &entry.wanted.names, &entry.loaded->facts});
+    if (open_to_all(entry.wanted.key)) {
+      lines.push_back(entry.wanted.key + ": is open to everybody on this host: chmod 600 it");
+    }
+    std::string lost;
+    for (const std::string& name : entry.lost) lost += (lost.empty() ? "" : ", ") + name;
+    if (lost.empty()) continue;
+    lines.push_back(entry.wanted.cert + ": is not for " + lost +
+                    ", as the one before it was: encoders that check refuse it");
+  }
+  std::vector<std::string> all = config::certificate_cautions(listed, now_unix_s);
+  all.insert(all.end(), lines.begin(), lines.end());
+  return all;
+}
+
+/// Each once, when it begins to hold.
+void CertificateStore::say_cautions(int64_t now_unix_s, Outcome& outcome) {
+  std::vector<std::string> now = cautions(now_unix_s);
+  for (const std::string& line : now) {
+    if (std::ranges::find(said_, line) != said_.end()) continue;
+    outcome.lines.push_back({control::LogLevel::warning, line});
+  }
+  said_ = std::move(now);
 }
 
 CertificateStore::Outcome CertificateStore::want(const std::vector<config::Certificate>& list,
@@ -176,7 +228,7 @@ CertificateStore::Outcome CertificateStore::want(const std::vector<config::Certi
   const bool good =
       std::ranges::all_of(entries, [](const Entry& one) { return one.loaded != nullptr; });
   if (good || certificates() == 0) {
-    serve(std::move(entries), tickets, outcome);
+    serve(std::move(entries), tickets, now_unix_s, outcome);
     outcome.changed = !first || certificates() != 0;
     return outcome;
   }
@@ -191,14 +243,15 @@ CertificateStore::Outcome CertificateStore::want(const std::vector<config::Certi
 }
 
 /// True when something good was read.
-bool CertificateStore::look_at(Entries& entries, int64_t now_unix_s,
+bool CertificateStore::look_at(Entries& entries, int64_t now_unix_s, bool at_once,
                                std::vector<Line>& lines) const {
   bool any = false;
   for (Entry& entry : entries) {
     const Marks now = marks_of(entry.wanted);
-    const bool still = now == entry.seen;
+    const bool still = at_once || now == entry.seen;
     entry.seen = now;
-    if (!still || now == entry.read) continue;
+    const bool due = entry.again_unix_s != 0 && now_unix_s >= entry.again_unix_s;
+    if (!still || (now == entry.read && !due)) continue;
     if (read(entry, now_unix_s, lines)) {
       any = true;
       continue;
@@ -211,14 +264,23 @@ bool CertificateStore::look_at(Entries& entries, int64_t now_unix_s,
 }
 
 CertificateStore::Outcome CertificateStore::look(int64_t now_unix_s) {
+  return look(now_unix_s, false);
+}
+
+CertificateStore::Outcome CertificateStore::look_at_once(int64_t now_unix_s) {
+  return look(now_unix_s, true);
+}
+
+CertificateStore::Outcome CertificateStore::look(int64_t now_unix_s, bool at_once) {
   Outcome outcome;
-  outcome.changed = look_at(serving_, now_unix_s, outcome.lines);
+  outcome.changed = look_at(serving_, now_unix_s, at_once, outcome.lines);
   if (refused_) {
-    look_at(*refused_, now_unix_s, outcome.lines);
+    look_at(*refused_, now_unix_s, at_once, outcome.lines);
     const bool good =
         std::ranges::all_of(*refused_, [](const Entry& one) { return one.loaded != nullptr; });
-    if (good) serve(std::move(*refused_), wanted_tickets_, outcome);
+    if (good) serve(std::move(*refused_), wanted_tickets_, now_unix_s, outcome);
   }
+  say_cautions(now_unix_s, outcome);
   if (ticket_keys_unix_s_ == 0) ticket_keys_unix_s_ = now_unix_s;
   if (now_unix_s - ticket_keys_unix_s_ >= ticket_keys_s) {
     draw_ticket_keys(now_unix_s);
@@ -257,7 +319,9 @@ int64_t CertificateStore::expires_unix_s() const {
 std::string CertificateStore::problem() const {
   for (const Entries* entries : {refused_ ? &*refused_ : &serving_, &serving_}) {
     for (const Entry& entry : *entries) {
-      if (!entry.problem.empty()) return entry.problem;
+      if (entry.problem.empty()) continue;
+      if (entries != &serving_) return entry.problem + ": the list before serves on";
+      return entry.problem + (entry.loaded ? ": the one read before serves on" : "");
     }
   }
   return {};

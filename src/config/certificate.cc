@@ -112,10 +112,7 @@ int64_t unix_seconds(const ASN1_TIME* time) {
   return int64_t{days} * 86'400 + seconds;
 }
 
-void add_cautions(CertificateFacts& facts, const std::vector<Owned<X509>>& chain,
-                  int64_t now_unix_s) {
-  if (facts.ends_unix_s <= now_unix_s) facts.cautions.emplace_back("has expired");
-  if (facts.begins_unix_s > now_unix_s) facts.cautions.emplace_back("is not valid yet");
+void add_cautions(CertificateFacts& facts, const std::vector<Owned<X509>>& chain) {
   X509* own = chain.front().get();
   const bool self_signed = X509_check_issued(own, own) == X509_V_OK;
   if (chain.size() == 1 && !self_signed) {
@@ -130,11 +127,89 @@ void add_cautions(CertificateFacts& facts, const std::vector<Owned<X509>>& chain
   ERR_clear_error();
 }
 
+// Let's Encrypt renews 30 days before the end: two weeks later something is wrong with it.
+constexpr int64_t soon_s = int64_t{14} * 24 * 3600;
+
+void caution_of_time(const ListedCertificate& one, int64_t now_unix_s,
+                     std::vector<std::string>& lines) {
+  const std::string path(one.path);
+  const CertificateFacts& facts = *one.facts;
+  if (facts.ends_unix_s <= now_unix_s) {
+    lines.push_back(path + ": has expired, on " + day_text(facts.ends_unix_s));
+  } else if (facts.begins_unix_s > now_unix_s) {
+    lines.push_back(path + ": is not valid before " + day_text(facts.begins_unix_s));
+  } else if (facts.ends_unix_s <= now_unix_s + soon_s) {
+    lines.push_back(path + ": ends on " + day_text(facts.ends_unix_s));
+  }
+}
+
+void caution_of_names(const ListedCertificate& one, std::vector<std::string>& lines) {
+  std::string missing;
+  for (const std::string& name : *one.names) {
+    if (!one.facts->covers(name)) missing += (missing.empty() ? "" : ", ") + name;
+  }
+  if (missing.empty()) return;
+  lines.push_back(std::string(one.path) + ": is not for " + missing +
+                  ", which tls.certificates gives to it: encoders that check refuse it");
+}
+
+/// An RSA and an EC certificate for the same names serve as one; else the first has the name.
+bool are_pair(const ListedCertificate& left, const ListedCertificate& right) {
+  return left.served() == right.served() && left.facts->rsa != right.facts->rsa;
+}
+
+void caution_of_claims(std::span<const ListedCertificate> before, const ListedCertificate& one,
+                       std::vector<std::string>& lines) {
+  for (const std::string& name : one.served()) {
+    const auto first = std::ranges::find_if(before, [&](const ListedCertificate& other) {
+      return std::ranges::find(other.served(), name) != other.served().end();
+    });
+    if (first == before.end() || are_pair(*first, one)) continue;
+    lines.push_back(std::string(one.path) + ": its name " + name + " is served by " +
+                    std::string(first->path) + ", which stands before it");
+    return;
+  }
+}
+
 }  // namespace
 
+bool CertificateFacts::covers(std::string_view name) const {
+  const size_t dot = std::min(name.find('.'), name.size());
+  // "*.example.com" covers itself, and no other pattern.
+  const std::string level = "*" + std::string(name.substr(dot));
+  return std::ranges::any_of(
+      names, [&](const std::string& own) { return own == name || (dot > 0 && own == level); });
+}
+
+std::string day_text(int64_t unix_s) {
+  const Owned<ASN1_TIME> time(ASN1_TIME_set(nullptr, unix_s));
+  const Owned<ASN1_GENERALIZEDTIME> text(
+      ASN1_TIME_to_generalizedtime(time.get(), nullptr));  // "20261123120000Z"
+  if (text == nullptr) return "an unknown day";
+  const auto* digits = reinterpret_cast<const char*>(ASN1_STRING_get0_data(text.get()));
+  const std::string_view whole(digits, static_cast<size_t>(ASN1_STRING_length(text.get())));
+  if (whole.size() < 8) return "an unknown day";
+  return std::string(whole.substr(0, 4)) + "-" + std::string(whole.substr(4, 2)) + "-" +
+         std::string(whole.substr(6, 2));
+}
+
+std::vector<std::string> certificate_cautions(std::span<const ListedCertificate> certificates,
+                                              int64_t now_unix_s) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < certificates.size(); ++i) {
+    const ListedCertificate& one = certificates[i];
+    caution_of_time(one, now_unix_s, lines);
+    for (const std::string& caution : one.facts->cautions) {
+      lines.push_back(std::string(one.path) + ": " + caution);
+    }
+    caution_of_names(one, lines);
+    caution_of_claims(certificates.first(i), one, lines);
+  }
+  return lines;
+}
+
 std::expected<CertificateFacts, CertificateProblem> look_at_certificate(std::string_view cert,
-                                                                        std::string_view key,
-                                                                        int64_t now_unix_s) {
+                                                                        std::string_view key) {
   ERR_clear_error();
   const auto chain = read_chain(cert);
   if (!chain) return std::unexpected(CertificateProblem{false, chain.error()});
@@ -160,7 +235,7 @@ std::expected<CertificateFacts, CertificateProblem> look_at_certificate(std::str
   facts.chain = chain->size() - 1;
   facts.begins_unix_s = unix_seconds(X509_get0_notBefore(own));
   facts.ends_unix_s = unix_seconds(X509_get0_notAfter(own));
-  add_cautions(facts, *chain, now_unix_s);
+  add_cautions(facts, *chain);
   return facts;
 }
 

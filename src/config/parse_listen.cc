@@ -81,8 +81,9 @@ void Reader::listeners(std::string_view name, const toml::node& node,
       meant = {{"0.0.0.0", address->port, false}, {"::", address->port, true}};
     std::string_view first;
     for (const ListenAddress& one : meant) {
-      const auto [at, added] = taken_.insert({{address->bytes, {one.port, one.ipv6}}, name});
-      if (!added) first = at->second;
+      const auto [at, added] =
+          taken_.insert({{address->bytes, {one.port, one.ipv6}}, {name, *given}});
+      if (!added) first = at->second.list;
     }
     if (!first.empty()) {
       problem(item, std::string{name} + ": " + quoted(*given) +
@@ -93,6 +94,16 @@ void Reader::listeners(std::string_view name, const toml::node& node,
     }
     if (into.size() < listen_addresses_max) into.insert(into.end(), meant.begin(), meant.end());
   }
+}
+
+/// As the operator wrote it, and what that means where it is not the same.
+std::string Reader::shown(const ListenAddress& listed) const {
+  const std::string meant = to_string(listed);
+  const std::optional<Address> address = parse_address(meant);
+  if (!address) return quoted(meant);
+  const auto found = taken_.find({address->bytes, {listed.port, listed.ipv6}});
+  if (found == taken_.end() || found->second.written == meant) return quoted(meant);
+  return quoted(found->second.written) + " (" + meant + ")";
 }
 
 void Reader::take_proxy_from(std::string_view name, const toml::node& node) {
@@ -141,7 +152,7 @@ void Reader::check_somebody_listens() {
     for (const auto& [name, list] : listener_lists(config_)) {
       const ListenAddress* taken = list == &config_.rtmp ? nullptr : on_port_of(usual, *list);
       if (taken == nullptr) continue;
-      problem(listen_at_, std::string{name} + ": " + quoted(to_string(*taken)) +
+      problem(listen_at_, std::string{name} + ": " + shown(*taken) +
                               " is the port of listen.rtmp, which is " + quoted(usual) +
                               " unless said; accepted: another port, or listen.rtmp as well");
     }
@@ -166,8 +177,7 @@ void Reader::check_http_apart_from_listeners() {
     if (taken == nullptr) continue;
     return problem(http_at_.begin.line != 0 ? http_at_ : listen_at_,
                    "control.http: " + quoted(config_.http) + " is the port of " +
-                       std::string{name} + " " + quoted(to_string(*taken)) +
-                       "; accepted: another port");
+                       std::string{name} + " " + shown(*taken) + "; accepted: another port");
   }
 }
 

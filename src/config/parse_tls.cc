@@ -33,6 +33,13 @@ bool is_host_name(std::string_view name) {
   });
 }
 
+/// What `file` means by `path`: a path that is not absolute begins where the file lies.
+std::string beside(const std::string& file, const std::string& path) {
+  const size_t slash = file.rfind('/');
+  if (path.starts_with('/') || slash == std::string::npos) return path;
+  return file.substr(0, slash + 1) + path;
+}
+
 }  // namespace
 
 void Reader::certificate_name(const std::string& name, const toml::node& node,
@@ -92,6 +99,9 @@ std::optional<Certificate> Reader::certificate(const std::string& name, const to
     }
   }
   if (problems_.size() != before) return std::nullopt;
+  read.cert = beside(file_, read.cert);
+  read.key = beside(file_, read.key);
+  read.line = (*table)["cert"].node()->source().begin.line;
   return read;
 }
 
@@ -154,7 +164,7 @@ std::optional<std::vector<Certificate>> parse_certificates_text(std::string_view
       at = tab + 1;
     }
     if (fields.size() < 2) return std::nullopt;
-    Certificate one{std::move(fields[0]), std::move(fields[1]), {}};
+    Certificate one{.cert = std::move(fields[0]), .key = std::move(fields[1])};
     one.names.assign(std::make_move_iterator(fields.begin() + 2),
                      std::make_move_iterator(fields.end()));
     certificates.push_back(std::move(one));

@@ -73,6 +73,7 @@ class Reader {
   void take_sniff(std::string_view name, const toml::node& node);
   void take_proxy_from(std::string_view name, const toml::node& node);
   void take_http(std::string_view name, const toml::node& node);
+  [[nodiscard]] std::string shown(const ListenAddress& listed) const;
   void listeners(std::string_view name, const toml::node& node, std::vector<ListenAddress>& into);
   void check_somebody_listens();
   void check_http_apart_from_listeners();
@@ -103,8 +104,13 @@ class Reader {
   bool rtmp_given_ = false;          // an empty list is not the default
   bool rtmp_bad_ = false;            // it has a problem of its own
   bool http_needs_token_ = false;
-  // What is listened on, to tell an address that is there twice, and in which list it was first.
-  std::map<std::pair<std::array<uint8_t, 16>, std::pair<uint16_t, bool>>, std::string_view> taken_;
+  struct Taken {
+    std::string_view list;
+    std::string written;
+  };
+  // What is listened on, to tell an address that is there twice, in which list it was first, and
+  // how it stands there.
+  std::map<std::pair<std::array<uint8_t, 16>, std::pair<uint16_t, bool>>, Taken> taken_;
 };
 
 }  // namespace penstock::config

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,14 @@ struct CertificateFacts {
   size_t chain = 0;  // certificates behind the server's own
   int64_t begins_unix_s = 0;
   int64_t ends_unix_s = 0;
-  std::vector<std::string> cautions;  // taken, and probably not meant
+  std::vector<std::string> cautions;  // of its chain: taken, and probably not meant
+
+  /// Some name in it is `name`, or all of one level that `name` is in.
+  [[nodiscard]] bool covers(std::string_view name) const;
+  /// Within its time: encoders that check refuse it outside.
+  [[nodiscard]] bool valid_at(int64_t unix_s) const {
+    return begins_unix_s <= unix_s && unix_s < ends_unix_s;
+  }
 };
 
 struct CertificateProblem {
@@ -30,6 +38,24 @@ struct CertificateProblem {
 
 /// `cert`: PEM, the server's own certificate first, then its chain. `key`: PEM, without passphrase.
 [[nodiscard]] std::expected<CertificateFacts, CertificateProblem> look_at_certificate(
-    std::string_view cert, std::string_view key, int64_t now_unix_s);
+    std::string_view cert, std::string_view key);
+
+/// A certificate of a list, as far as the warnings about it need it.
+struct ListedCertificate {
+  std::string_view path;
+  const std::vector<std::string>* names = nullptr;  // of the configuration; may be empty
+  const CertificateFacts* facts = nullptr;
+
+  [[nodiscard]] const std::vector<std::string>& served() const {
+    return names->empty() ? facts->names : *names;
+  }
+};
+
+/// What serves and is probably not meant, or soon ends: one line each, with the file.
+[[nodiscard]] std::vector<std::string> certificate_cautions(
+    std::span<const ListedCertificate> certificates, int64_t now_unix_s);
+
+/// "2026-11-23"
+[[nodiscard]] std::string day_text(int64_t unix_s);
 
 }  // namespace penstock::config

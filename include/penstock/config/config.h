@@ -38,10 +38,15 @@ constexpr size_t socket_path_bytes_max = 107;
 /// One of tls.certificates. The first of them is shown to who names no server, or one that none is
 /// for.
 struct Certificate {
-  std::string cert;                // file: the server's own certificate, then its chain
-  std::string key;                 // file: its private key
+  // Files, beside the configuration file where they are not absolute: both processes mean the same
+  // ones, wherever each was started.
+  std::string cert;                // the server's own certificate, then its chain
+  std::string key;                 // its private key
   std::vector<std::string> names;  // "example.com", "*.example.com"; none: those of the certificate
-  bool operator==(const Certificate&) const = default;
+  uint32_t line = 0;               // where it stands in the file; no part of what it is
+  bool operator==(const Certificate& other) const {
+    return cert == other.cert && key == other.key && names == other.names;
+  }
 };
 
 // Names of one box: one certificate with 64 names, or 64 with one, is beyond what was seen.
@@ -61,7 +66,8 @@ struct Config {
   std::vector<ListenAddress> rtmpt;
   std::vector<ListenAddress> rtmpts;
   bool sniff = true;  // listeners of rtmp take what else is switched on, by its first bytes
-  // Peers whose connections begin with a PROXY header, and who may say so for others.
+  // Peers that may say in a PROXY header for whom they speak. Without one (a balancer's own health
+  // check) they speak for themselves.
   std::vector<AddressPrefix> proxy_from;
   std::vector<Certificate> certificates;
   // TLS 1.3 tickets sent after a handshake. Not one: librtmp takes the next byte for RTMP's.

@@ -22,7 +22,7 @@
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
-constexpr uint32_t region_version = 4;
+constexpr uint32_t region_version = 5;
 
 /// Fixed-size text, zero-terminated and zero-padded. Too long is cut.
 template <size_t Capacity>
@@ -164,6 +164,7 @@ struct WantedState {
   uint32_t certificates_bytes = 0;  // length of certificates below
   uint32_t tls_tickets = 0;         // sent after a TLS 1.3 handshake
   uint64_t users_hash = 0;          // FNV-1a of users, in the same way
+  uint64_t certificate_files = 0;   // another number: their files are read at once
   uint32_t users_bytes = 0;         // length of users below
   LoginOffer login_offer = LoginOffer::adobe;
 };
@@ -188,7 +189,15 @@ struct TlsRow {
   uint64_t loaded_unix_ms = 0;   // when what serves was loaded; 0: never
   uint64_t expires_unix_s = 0;   // the first of them to end; 0: there is none
   uint64_t refused_unix_ms = 0;  // when newer files or a newer list were refused; 0: none are
-  Text<256> problem;             // why; empty: all that is wanted serves
+  Text<256> problem;             // why, and what serves instead; empty: all that is wanted serves
+  uint64_t wanted_epoch = 0;     // of Wanted, when its list was last looked at
+  Text<1024> cautions;  // a line each: what serves, and is probably not meant or soon at its end
+};
+
+/// Whether the data plane can keep on disk what its workers run with. Written by its main.
+struct KeptRow {
+  uint64_t failing_since_unix_ms = 0;  // 0: it can, or has had nothing to keep since it could
+  Text<248> problem;                   // of the last attempt
 };
 
 enum class StreamRole : uint32_t { publisher = 0, replica = 1 };
@@ -315,7 +324,9 @@ struct RegionHeader {
   Cell control_heartbeat_ns;  // monotonic clock, written by the control plane: fresh means that
                               // asking for verdicts pays
   Cell kept_epoch;  // of Wanted: what a data plane that dies now would start from; written by main
-  SeqSlot<TlsRow> tls;  // written by main
+  SeqSlot<TlsRow> tls;    // written by main
+  SeqSlot<KeptRow> kept;  // written by main
+  Cell connections_allowed;  // what there are descriptors for, at most limits.connections_max
 };
 
 static_assert(offsetof(RegionHeader, magic) == 0);
@@ -330,8 +341,9 @@ static_assert(offsetof(RegionHeader, process_id) == 48);
 static_assert(offsetof(RegionHeader, control_heartbeat_ns) == 56);
 static_assert(offsetof(RegionHeader, kept_epoch) == 64);
 static_assert(offsetof(RegionHeader, tls) == 72);
-static_assert(sizeof(TlsRow) == 392);
-static_assert(sizeof(RegionHeader) == 72 + 8 + sizeof(TlsRow));
+static_assert(sizeof(TlsRow) == 392 + 8 + 1024 && sizeof(KeptRow) == 256);
+static_assert(offsetof(RegionHeader, kept) == 72 + 8 + sizeof(TlsRow));
+static_assert(sizeof(RegionHeader) == offsetof(RegionHeader, kept) + 8 + sizeof(KeptRow) + 8);
 static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 &&
               sizeof(WantedState) % 8 == 0);
 static_assert(sizeof(Command) == 160 && sizeof(VerdictRequest) == 2384);

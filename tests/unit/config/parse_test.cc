@@ -373,7 +373,7 @@ TEST(ConfigParse, problems_of_the_variants_say_what_would_be_accepted) {
       {"[listen]\nrtmp = [\":1\"]\nrtmps = [\":1\"]",
        "p.toml:3: listen.rtmps: \":1\" is in listen.rtmp, too; accepted: every address once"},
       {"[listen]\nrtmps = [\":1935\"]",
-       "p.toml:2: listen.rtmps: \"0.0.0.0:1935\" is the port of listen.rtmp, which is "},
+       "p.toml:2: listen.rtmps: \":1935\" (0.0.0.0:1935) is the port of listen.rtmp, which is "},
       {"[listen]\nrtmpt = [\":8935\"]",
        "p.toml:2: control.http: \"127.0.0.1:8935\" is the port of listen.rtmpt"},
       {"[listen]\nsniff = 1", "p.toml:2: listen.sniff: a whole number; accepted: true or false"},
@@ -436,6 +436,23 @@ TEST(ConfigCautions, what_of_the_variants_is_probably_not_meant_is_said) {
     ASSERT_TRUE(config) << c.text;
     EXPECT_THAT(cautions(*config), ElementsAre(HasSubstr(c.caution))) << c.text;
   }
+}
+
+TEST(ConfigParse, files_of_certificates_lie_beside_the_configuration) {
+  const std::string text =
+      "[[tls.certificates]]\ncert = \"tls/a.pem\"\nkey = \"/etc/a.key\"\n\n"
+      "[[tls.certificates]]\ncert = \"b.pem\"\nkey = \"b.key\"\n";
+  const auto config = parse(text, "/etc/penstock/penstock.toml");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->certificates,
+            (std::vector<Certificate>{{"/etc/penstock/tls/a.pem", "/etc/a.key", {}},
+                                      {"/etc/penstock/b.pem", "/etc/penstock/b.key", {}}}));
+  EXPECT_EQ(config->certificates[0].line, 2u);
+  EXPECT_EQ(config->certificates[1].line, 6u);
+  const auto kept = parse(render(*config), "/var/lib/penstock/applied.toml");
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->certificates, config->certificates) << "also when read from elsewhere";
+  EXPECT_EQ(parse(text, "p.toml")->certificates[1].cert, "b.pem");
 }
 
 TEST(CertificatesText, other_text_is_refused) {

@@ -140,6 +140,8 @@ TEST_F(ApiTest, a_configuration_that_does_not_get_to_the_disk_is_said) {
     const size_t at = text.find("\npenstock_applied_config_kept ");
     return at == std::string::npos ? '?' : text.at(at + 30);
   };
+  dataplane->keep(false);
+  dataplane->region().header().kept_epoch.publish(0);
   turn(300);
   EXPECT_EQ(ask_json("GET", "/api/v1/status")["warnings"].size(), 0u) << "it may still be writing";
   EXPECT_EQ(gauge(), '1');
@@ -158,6 +160,99 @@ TEST_F(ApiTest, a_configuration_that_does_not_get_to_the_disk_is_said) {
   dataplane->region().header().kept_epoch.publish(0);
   turn(300);
   EXPECT_EQ(gauge(), '1') << "the patience begins anew";
+}
+
+TEST_F(ApiTest, an_order_says_that_it_is_not_kept_when_the_data_plane_says_so) {
+  EXPECT_EQ(ask_json("PUT", "/api/v1/tunables/gop_bytes", R"({"value": 4096})")["note"], "");
+  dataplane->keep(false, "state/applied_live: No space left on device");
+  for (const auto& [method, path, body] :
+       {std::array{"PUT", "/api/v1/tunables/gop_bytes", R"({"value": 8192})"},
+        std::array{"PUT", "/api/v1/log/level", R"({"level": "debug"})"},
+        std::array{"POST", "/api/v1/users", R"({"name": "bob", "password": "12345678"})"},
+        std::array{"POST", "/api/v1/drain", "{}"}}) {
+    const json answer = ask_json(method, path, body);
+    EXPECT_NE(answer["note"].get<std::string>().find("No space left on device"), std::string::npos)
+        << path << answer;
+    EXPECT_NE(answer["note"].get<std::string>().find("is lost when penstockd restarts"),
+              std::string::npos);
+  }
+  ask("DELETE", "/api/v1/drain");
+  const json warnings = ask_json("GET", "/api/v1/status")["warnings"];
+  ASSERT_EQ(warnings.size(), 1u) << warnings;
+  EXPECT_NE(warnings[0].get<std::string>().find("No space left"), std::string::npos);
+  dataplane->keep(true);
+  turn(300);
+  EXPECT_EQ(ask_json("GET", "/api/v1/status")["warnings"].size(), 0u);
+}
+
+TEST_F(ApiTest, a_history_that_cannot_be_written_is_a_warning_as_long_as_it_holds) {
+  EndedStream ended;
+  ended.stream.name = "live/a";
+  ended.ended_unix_ms = 1;
+  std::filesystem::create_directories(folder.file("history.jsonl"));
+  EXPECT_FALSE(parts->history.add({ended}));
+  json warnings = ask_json("GET", "/api/v1/status")["warnings"];
+  ASSERT_EQ(warnings.size(), 1u) << warnings;
+  EXPECT_NE(warnings[0].get<std::string>().find("history"), std::string::npos);
+  std::filesystem::remove(folder.file("history.jsonl"));
+  EXPECT_TRUE(eventually([&] { return parts->history.add({}); })) << "tried again by itself";
+  EXPECT_EQ(ask_json("GET", "/api/v1/status")["warnings"].size(), 0u);
+  EXPECT_NE(folder.read("history.jsonl").find("live/a"), std::string::npos);
+}
+
+TEST_F(ApiTest, certificates_are_told_of_by_who_serves_them_and_once) {
+  const std::string tls =
+      "[listen]\nrtmps = [\":23051\"]\n[[tls.certificates]]\ncert = \"a.pem\"\n"
+      "key = \"a.key\"\n";
+  start_dataplane({.run_id = 8, .config = config_text(tls)});
+  control::TlsRow row;
+  row.problem.set("a.pem: No such file or directory");
+  dataplane->put_tls(row);
+  json status = ask_json("GET", "/api/v1/status");
+  EXPECT_EQ(status["healthy"], false) << "nobody can connect";
+  EXPECT_EQ(ask("GET", "/healthz").status, 200) << "and plain RTMP is well";
+  std::string all = status["warnings"].dump();
+  EXPECT_NE(all.find("nobody can connect to listen.rtmps"), std::string::npos) << all;
+  EXPECT_NE(all.find("certificates: a.pem: No such file or directory\""), std::string::npos) << all;
+  row.problem.set("");
+  row.certificates = 1;
+  row.cautions.set("a.pem: has expired, on 2026-11-22\na.pem: is not for b.example\n");
+  dataplane->put_tls(row);
+  status = ask_json("GET", "/api/v1/status");
+  EXPECT_EQ(status["healthy"], true);
+  all = status["warnings"].dump();
+  EXPECT_EQ(all.find("has expired"), all.rfind("has expired")) << all;
+  EXPECT_NE(all.find("certificates: a.pem: has expired, on 2026-11-22\""), std::string::npos)
+      << all;
+  EXPECT_NE(all.find("certificates: a.pem: is not for b.example\""), std::string::npos) << all;
+}
+
+TEST_F(ApiTest, rtmpe_is_warned_of_as_long_as_it_runs) {
+  const auto warned = [this] {
+    return ask_json("GET", "/api/v1/status")["warnings"].dump().find("obfuscation") !=
+           std::string::npos;
+  };
+  const std::string on = "[rtmpe]\nenabled = true\n";
+  start_dataplane({.run_id = 8, .config = config_text("")});
+  folder.write("penstock.toml", config_text(on));
+  ASSERT_EQ(ask("POST", "/api/v1/config/reload").status, 200);
+  EXPECT_FALSE(warned()) << "it waits for a restart";
+  start_dataplane({.run_id = 9, .config = config_text(on)});
+  EXPECT_TRUE(warned());
+  folder.write("penstock.toml", config_text(""));
+  ASSERT_EQ(ask("POST", "/api/v1/config/reload").status, 200);
+  EXPECT_TRUE(warned()) << "it runs still";
+}
+
+TEST_F(ApiTest, places_that_there_are_no_descriptors_for_are_not_shown) {
+  dataplane->region().header().connections_allowed.set(30);
+  EXPECT_EQ(ask_json("GET", "/api/v1/status")["connections_max"], 30);
+}
+
+TEST_F(ApiTest, a_short_name_that_several_have_names_them) {
+  const json refused = ask_json("GET", "/api/v1/tunables/handshakes_per_second");
+  EXPECT_EQ(refused["hint"],
+            "did you mean tls.handshakes_per_second or rtmpe.handshakes_per_second?");
 }
 
 TEST_F(ApiTest, what_runs_and_what_the_file_says_are_both_told) {
@@ -334,8 +429,9 @@ TEST_F(ApiTest, drain_has_a_target_that_ends_with_it) {
   for (const std::string& wrong :
        {std::string(R"({"to": 5})"), std::string(R"({"to": ""})"),
         std::string(R"({"to": "other.example"})"), std::string(R"({"to": "http://other"})"),
-        std::string(R"({"to": "rtmp://a b"})"),
-        R"({"to": "rtmp://)" + std::string(300, 'x') + R"("})"}) {
+        std::string(R"({"to": "rtmp://a b"})"), std::string(R"({"to": "rtmp://"})"),
+        std::string(R"({"to": "rtmp:///live"})"), std::string(R"({"to": "rtmp://:1935"})"),
+        std::string(R"({"to": "//"})"), R"({"to": "rtmp://)" + std::string(300, 'x') + R"("})"}) {
     expect_refusal(ask("POST", "/api/v1/drain", wrong), 422);
   }
   EXPECT_EQ(dataplane->wanted().draining, 0u);

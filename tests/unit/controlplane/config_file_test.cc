@@ -124,8 +124,8 @@ TEST(load_settings, looks_at_certificates_before_it_takes_a_file) {
             std::string::npos);
   const auto started = load_settings(folder.file("p.toml"), BadCertificate::is_said);
   ASSERT_TRUE(started.has_value()) << "steering goes on";
-  ASSERT_EQ(started->cautions.size(), 1u);
-  EXPECT_NE(started->cautions[0].find("no certificate in it"), std::string::npos);
+  ASSERT_EQ(started->certificate_cautions.size(), 1u);
+  EXPECT_NE(started->certificate_cautions[0].find("no certificate in it"), std::string::npos);
   EXPECT_EQ(started->certificates_text, folder.file("a.pem") + "\t" + folder.file("a.key") + "\n");
 }
 

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <mutex>
@@ -88,6 +89,16 @@ class FakeDataplane {
     const std::lock_guard lock(mutex_);
     return attaches_;
   }
+  /// Whether what is applied gets to the disk, and why it does not.
+  void keep(bool keeps, std::string_view problem = {}) {
+    control::KeptRow row;
+    row.problem.set(problem);
+    const std::lock_guard lock(mutex_);
+    region_.header().kept.write(row);
+    keeps_ = keeps;
+  }
+  /// What it says about its certificates.
+  void put_tls(const control::TlsRow& row) { region_.header().tls.write(row); }
   /// As a data plane that has found a newer control process.
   void hang_up() {
     const std::lock_guard lock(mutex_);
@@ -191,7 +202,16 @@ class FakeDataplane {
     std::array<control::Command, 16> taken;
     const uint32_t count = area.commands.pop(taken);
     const std::lock_guard lock(mutex_);
+    if (keeps_) region_.header().kept_epoch.publish(applied_epoch());
     for (uint32_t i = 0; i < count; ++i) commands_[worker].push_back(taken[i]);
+  }
+
+  [[nodiscard]] uint64_t applied_epoch() const {
+    uint64_t least = UINT64_MAX;
+    for (uint32_t worker = 0; worker < plan_.workers; ++worker) {
+      least = std::min(least, region_.worker(worker).applied_epoch.get());
+    }
+    return least;
   }
 
   Shape shape_;
@@ -205,6 +225,7 @@ class FakeDataplane {
   StopFlag stop_;
   std::mutex mutex_;
   bool hang_up_ = false;
+  bool keeps_ = true;
   std::vector<std::vector<control::Command>> commands_;
   size_t attaches_ = 0;
   std::thread thread_;

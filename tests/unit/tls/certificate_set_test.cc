@@ -87,7 +87,7 @@ TEST(certificate_set, a_handshake_outlives_its_set_and_a_stream_too) {
 TEST(look_at_certificate, says_what_it_is) {
   const int64_t now = std::time(nullptr);
   const auto ec = make_certificate({.names = {"A.example", "*.b.example", "a.example"}});
-  const auto facts = config::look_at_certificate(ec.cert, ec.key, now);
+  const auto facts = config::look_at_certificate(ec.cert, ec.key);
   ASSERT_TRUE(facts);
   EXPECT_THAT(facts->names, ElementsAre("a.example", "*.b.example"));
   EXPECT_EQ(facts->key, "EC 256");
@@ -95,20 +95,62 @@ TEST(look_at_certificate, says_what_it_is) {
   EXPECT_NEAR(static_cast<double>(facts->ends_unix_s), static_cast<double>(now + 86'400), 5);
   EXPECT_TRUE(facts->cautions.empty()) << facts->cautions[0];
   const auto rsa = make_certificate({.names = {}, .rsa_bits = 2048});
-  const auto other = config::look_at_certificate(rsa.cert, rsa.key, now);
+  const auto other = config::look_at_certificate(rsa.cert, rsa.key);
   ASSERT_TRUE(other);
   EXPECT_EQ(other->key, "RSA 2048");
   EXPECT_TRUE(other->names.empty()) << "a subject with a blank is no host name";
 }
 
-TEST(look_at_certificate, cautions_of_what_clients_will_refuse) {
-  const int64_t now = std::time(nullptr);
-  const auto old = make_certificate({.begins_s = -7200, .ends_s = -3600});
-  EXPECT_THAT(config::look_at_certificate(old.cert, old.key, now)->cautions,
-              ElementsAre("has expired"));
-  const auto early = make_certificate({.begins_s = 3600});
-  EXPECT_THAT(config::look_at_certificate(early.cert, early.key, now)->cautions,
-              ElementsAre("is not valid yet"));
+config::CertificateFacts facts_of(const MadeOptions& options) {
+  const auto made = make_certificate(options);
+  return *config::look_at_certificate(made.cert, made.key);
+}
+
+TEST(certificate_cautions, say_what_encoders_will_refuse_and_which_file_it_is) {
+  constexpr long far_s = 100 * 86'400;
+  const struct {
+    MadeOptions made;
+    std::vector<std::string> names;
+    std::string text;  // empty: nothing
+  } cases[] = {
+      {{.names = {"a.example"}, .ends_s = far_s}, {}, ""},
+      {{.names = {"a.example"}, .begins_s = -7200, .ends_s = -3600},
+       {},
+       "a.pem: has expired, on 20"},
+      {{.names = {"a.example"}, .begins_s = 3600, .ends_s = far_s},
+       {},
+       "a.pem: is not valid before"},
+      {{.names = {"a.example"}, .ends_s = 3 * 86'400}, {}, "a.pem: ends on 20"},
+      {{.names = {"a.example", "*.b.example"}, .ends_s = far_s},
+       {"a.example", "x.b.example", "*.b.example"},
+       ""},
+      {{.names = {"a.example", "*.b.example"}, .ends_s = far_s},
+       {"a.example", "b.example", "x.y.b.example", "*.a.example"},
+       "a.pem: is not for b.example, x.y.b.example, *.a.example, which"},
+  };
+  for (const auto& one : cases) {
+    const config::CertificateFacts facts = facts_of(one.made);
+    const config::ListedCertificate listed{"a.pem", &one.names, &facts};
+    const auto lines = config::certificate_cautions({&listed, 1}, std::time(nullptr));
+    if (one.text.empty()) {
+      EXPECT_THAT(lines, testing::IsEmpty());
+    } else {
+      EXPECT_THAT(lines, ElementsAre(HasSubstr(one.text)));
+    }
+  }
+}
+
+TEST(certificate_cautions, say_when_two_claim_a_name_and_not_of_a_pair_of_kinds) {
+  const auto ec = facts_of({.names = {"a.example"}, .ends_s = 8'640'000});
+  const auto rsa = facts_of({.names = {"a.example"}, .rsa_bits = 2048, .ends_s = 8'640'000});
+  const auto both = facts_of({.names = {"b.example", "a.example"}, .ends_s = 8'640'000});
+  const std::vector<std::string> none;
+  const config::ListedCertificate pair[] = {{"ec.pem", &none, &ec}, {"rsa.pem", &none, &rsa}};
+  EXPECT_THAT(config::certificate_cautions(pair, std::time(nullptr)), testing::IsEmpty());
+  const config::ListedCertificate two[] = {{"ec.pem", &none, &ec}, {"both.pem", &none, &both}};
+  EXPECT_THAT(
+      config::certificate_cautions(two, std::time(nullptr)),
+      ElementsAre("both.pem: its name a.example is served by ec.pem, which stands before it"));
 }
 
 TEST(look_at_certificate, says_which_file_is_wrong_and_why) {
@@ -134,7 +176,7 @@ TEST(look_at_certificate, says_which_file_is_wrong_and_why) {
       {weak.cert, weak.key, true, "the key is RSA 1024; accepted: RSA from 2048 bit"},
   };
   for (const auto& one : cases) {
-    const auto facts = config::look_at_certificate(one.cert, one.key, 0);
+    const auto facts = config::look_at_certificate(one.cert, one.key);
     ASSERT_FALSE(facts) << one.text;
     EXPECT_EQ(facts.error().of_key, one.of_key) << one.text;
     EXPECT_THAT(facts.error().text, HasSubstr(one.text));

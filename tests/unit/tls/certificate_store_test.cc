@@ -159,6 +159,79 @@ TEST_F(CertificateStoreTest, a_key_that_everybody_may_read_is_said) {
               HasSubstr("warning " + path("a.key") + ": is open to everybody on this host"));
 }
 
+constexpr long far_s = 100 * 86'400;
+
+TEST_F(CertificateStoreTest, one_out_of_its_time_does_not_replace_one_that_is_not) {
+  const struct {
+    MadeOptions made;
+    const char* text;
+  } cases[] = {
+      {{.names = {"a.example"}, .begins_s = -7200, .ends_s = -3600}, "has expired, on 20"},
+      {{.names = {"a.example"}, .begins_s = 3600, .ends_s = far_s}, "is not valid before 20"},
+  };
+  for (const auto& one : cases) {
+    CertificateStore store;
+    write("a", make_certificate({.names = {"a.example"}, .ends_s = 2 * 86'400}));
+    store.want({wanted("a")}, 0, now_);
+    const int64_t ends = store.expires_unix_s();
+    write("a", make_certificate(one.made));
+    store.look(now_);
+    const auto outcome = store.look(now_);
+    EXPECT_FALSE(outcome.changed);
+    EXPECT_THAT(all(outcome),
+                HasSubstr("error tls.certificates: " + path("a.pem") + ": " + one.text));
+    EXPECT_THAT(all(outcome), HasSubstr("refused, the one read before serves on"));
+    EXPECT_EQ(store.expires_unix_s(), ends);
+    EXPECT_THAT(store.problem(), HasSubstr("the one read before serves on"));
+    EXPECT_THAT(store.look(now_).lines, IsEmpty()) << "said once";
+    // At the end of the old one there is nothing better to serve any more; or it has begun.
+    EXPECT_TRUE(store.look(ends).changed);
+    EXPECT_EQ(store.problem(), "");
+  }
+}
+
+TEST_F(CertificateStoreTest, a_start_with_an_expired_one_serves_it_and_warns) {
+  write("a", make_certificate({.begins_s = -7200, .ends_s = -3600}));
+  const auto outcome = store_.want({wanted("a")}, 0, now_);
+  EXPECT_EQ(store_.certificates(), 1u);
+  EXPECT_THAT(all(outcome), HasSubstr("warning " + path("a.pem") + ": has expired"));
+  EXPECT_THAT(store_.cautions(now_), testing::ElementsAre(HasSubstr("has expired")));
+  EXPECT_EQ(store_.problem(), "");
+}
+
+TEST_F(CertificateStoreTest, a_new_list_does_not_give_a_name_to_an_expired_one) {
+  write("a", make_certificate({.names = {"a.example"}, .ends_s = far_s}));
+  write("b", make_certificate({.names = {"a.example"}, .begins_s = -7200, .ends_s = -3600}));
+  write("c", make_certificate({.names = {"c.example"}, .begins_s = -7200, .ends_s = -3600}));
+  store_.want({wanted("a")}, 0, now_);
+  EXPECT_FALSE(store_.want({wanted("b")}, 0, now_).changed);
+  EXPECT_THAT(store_.problem(), HasSubstr("b.pem: has expired"));
+  EXPECT_THAT(store_.problem(), HasSubstr("the list before serves on"));
+  EXPECT_TRUE(store_.want({wanted("a"), wanted("c")}, 0, now_).changed) << "nobody else has it";
+}
+
+TEST_F(CertificateStoreTest, a_replacement_for_other_names_is_said_until_one_has_them_again) {
+  write("a", make_certificate({.names = {"a.example", "b.example"}, .ends_s = far_s}));
+  store_.want({wanted("a")}, 0, now_);
+  EXPECT_THAT(store_.cautions(now_), IsEmpty());
+  write("a", make_certificate({.names = {"c.example", "b.example"}, .ends_s = far_s}));
+  const auto outcome = store_.look_at_once(now_);
+  EXPECT_TRUE(outcome.changed) << "told that it is ready: no second look";
+  const std::string line = path("a.pem") + ": is not for a.example, as the one before it was";
+  EXPECT_THAT(all(outcome), HasSubstr("warning " + line));
+  EXPECT_THAT(store_.cautions(now_), testing::ElementsAre(HasSubstr(line)));
+  EXPECT_THAT(store_.look(now_).lines, IsEmpty()) << "said once";
+  write("a", make_certificate({.names = {"*.example"}, .ends_s = far_s}));
+  EXPECT_TRUE(store_.look_at_once(now_).changed);
+  EXPECT_THAT(store_.cautions(now_), IsEmpty());
+}
+
+TEST_F(CertificateStoreTest, a_problem_says_that_others_serve_only_where_they_do) {
+  write("a", make_certificate());
+  store_.want({wanted("gone"), wanted("a")}, 0, now_);
+  EXPECT_THAT(store_.problem(), testing::EndsWith("No such file or directory"));
+}
+
 TEST_F(CertificateStoreTest, nothing_but_files_is_read) {
   ASSERT_EQ(::mkfifo(path("a.pem").c_str(), 0600), 0);
   write("a.key", make_certificate().key);

@@ -75,7 +75,7 @@ inline std::unique_ptr<LoadedCertificate> load(const MadeCertificate& made,
   one->wanted = {"made.pem", "made.key", std::move(names)};
   one->cert = made.cert;
   one->key = made.key;
-  auto facts = config::look_at_certificate(made.cert, made.key, 0);
+  auto facts = config::look_at_certificate(made.cert, made.key);
   if (facts) one->facts = std::move(*facts);
   return one;
 }

@@ -166,6 +166,16 @@ TEST(RenderReload, changes_and_what_they_wait_for) {
   EXPECT_NE(text.find("limits.message_bytes_max (tune reset KEY)"), std::string::npos) << text;
 }
 
+TEST(RenderReload, certificate_files_are_said_without_a_changed_key) {
+  const Json reload = {{"changed", Json::array()},
+                       {"certificates", {"a.pem for a.example, EC 256, ends 2027-01-01"}},
+                       {"note", "certificates: b.pem: has expired"}};
+  EXPECT_EQ(render_reload(reload),
+            "read again; no key changed, certificate files did\n"
+            "certificate read again: a.pem for a.example, EC 256, ends 2027-01-01\n"
+            "certificates: b.pem: has expired\n");
+}
+
 TEST(RenderConfig, keys_are_counted_and_never_shown) {
   const Json config = Json::parse(R"({"file": "p.toml", "workers": [0, 1], "rtmp": ["[::]:1935"],
     "publish": "keys", "keys": {"count": 12}, "tunables": [], "restart_needed": ["listen.rtmp"]})");
