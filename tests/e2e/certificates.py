@@ -1,4 +1,4 @@
-"""Certificates for a test, made by the openssl command: signed by themselves, good for a day."""
+"""Certificates for a test, made by the openssl command: signed by themselves, good for a month."""
 import pathlib
 import subprocess
 
@@ -11,7 +11,7 @@ def make_certificate(folder, name, *more_names, kind="ec"):
     cert, key = folder / f"{number}-{name}.pem", folder / f"{number}-{name}.key"
     algorithm = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     names = (name, *more_names)
-    done = subprocess.run(["openssl", "req", "-x509", *algorithm, "-noenc", "-days", "1", "-subj", f"/CN={name}", "-addext",
+    done = subprocess.run(["openssl", "req", "-x509", *algorithm, "-noenc", "-days", "30", "-subj", f"/CN={name}", "-addext",
                            "subjectAltName=" + ",".join(f"DNS:{each}" for each in names), "-keyout", key, "-out", cert],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -1,8 +1,11 @@
 """Configuration: what is wrong is said with file, line and what would be accepted, and nothing starts."""
+import json
+import os
 import re
 
 import pytest
 
+from certificates import make_certificate
 from processes import ROOT
 
 WRONG = {
@@ -38,6 +41,31 @@ def test_config_check_of_a_good_file_needs_no_process(make_penstock):
     checked = penstock.cli("config", "check", penstock.config_path)
     assert checked.code == 0 and checked.out.strip().endswith(": ok")
     assert penstock.cli("config", "check", penstock.folder / "absent.toml").code == 1
+
+
+def test_config_check_says_of_certificates_what_a_reload_says(make_penstock, tmp_path):
+    good, key, _ = make_certificate(tmp_path / "good", "good.test")
+    other_key = make_certificate(tmp_path / "other", "other.test")[1]
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    (tmp_path / "random").write_bytes(os.urandom(5000))
+    penstock = make_penstock(variants=("rtmps",), certificates=[(good, key, ())]).start()
+    assert penstock.cli("config", "check", penstock.config_path).code == 0
+    for cert, its_key, said in ((tmp_path / "absent", key, "No such file"), (good, other_key, "the key is not the certificate's"),
+                                (tmp_path, key, "directory"), (tmp_path / "pipe", key, "pipe"), ("/dev/zero", key, "device"),
+                                (good, "/dev/zero", "device"), (tmp_path / "empty", key, "no certificate in it"),
+                                (tmp_path / "random", key, "no certificate in it")):
+        penstock.certificates = [(cert, its_key, ())]
+        penstock.write_config()
+        line = 1 + penstock.config_path.read_text().splitlines().index("[tls]") + 1
+        checked, reload = penstock.cli("config", "check", penstock.config_path), penstock.cli("config", "reload", "--json")
+        assert checked.code == 1 and reload.code == 1
+        assert checked.err.startswith(f"{penstock.config_path}:{line}: tls.certificates: ") and said in checked.err, checked.err
+        assert json.loads(reload.err)["problems"][0]["text"] in checked.err
+    penstock.certificates = [(good, key, ["good.test", "more.test"])]
+    penstock.write_config()
+    checked = penstock.cli("config", "check", penstock.config_path)
+    assert checked.code == 0 and "warning: tls.certificates: " in checked.out and "is not for more.test" in checked.out
 
 
 @pytest.mark.parametrize("name", ["penstockd", "penstock-control"])

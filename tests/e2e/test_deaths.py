@@ -1,5 +1,6 @@
 """Either process may die at any moment."""
 import signal
+import subprocess
 import time
 
 import pytest
@@ -96,6 +97,75 @@ def test_control_process_attaches_to_a_restarted_data_plane(own, studio, clip):
     assert own.get("/status")["dataplane"]["run_id"] != first_run
     studio.publish(clip, own.url("live/new"), loop=True)
     own.wait_live("live/new")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restarted_data_plane_runs_with_what_is_wanted_and_nothing_warns(make_penstock, number):
+    own = make_penstock().start()
+    for order in (("set", "limits.gop_bytes", "4MiB"), ("reset", "limits.gop_bytes")):
+        assert own.cli("tune", *order).code == 0
+    time.sleep(0.3)  # until it is on disk
+    if number == signal.SIGKILL:
+        own.kill_dataplane()
+    else:
+        assert own.dataplane.end(number) == 0
+    own.start_dataplane()
+    wait_for(own.healthy, what="attached again")
+    wait_for(lambda: own.get("/status")["epoch"]["applied"] == own.get("/status")["epoch"]["wanted"],
+             what="what is wanted is applied")
+    assert own.get("/status")["warnings"] == []
+    reload = own.cli("config", "reload")
+    assert reload.code == 0 and "not applied" not in reload.out, reload.out
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB, and a function that fills it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    filler = disk / "filler"
+
+    def fill():
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(512))
+            except OSError:
+                pass
+
+    yield disk, fill, filler
+    subprocess.run(["umount", "-l", disk], check=False)
+
+
+def test_a_full_disk_is_said_as_long_as_it_is_full(make_penstock, small_disk):
+    disk, fill, filler = small_disk
+    own = make_penstock()
+    own.config_path.write_text(own.config_path.read_text().replace(f"{own.folder}/state", str(disk)))
+    own.start()
+    wait_for(lambda: (disk / "applied.toml").exists(), what="something is kept")
+    assert own.get("/status")["warnings"] == []
+    fill()
+    said = own.cli("tune", "set", "gop_bytes", "4MiB")
+    assert said.code == 0 and "cannot be kept on disk" in said.out and "No space left" in said.out, said.out
+    assert "cannot be kept on disk" in own.cli("log-level", "debug").out
+    assert any("cannot be kept on disk" in line for line in own.get("/status")["warnings"])
+    filler.unlink()
+    wait_for(lambda: own.get("/status")["warnings"] == [], what="nothing is to be warned of")
+    assert "cannot be kept" not in own.cli("tune", "reset", "gop_bytes").out
+
+
+def test_a_control_process_without_room_for_its_store_says_what_to_do(make_penstock, small_disk):
+    disk, fill, _ = small_disk
+    own = make_penstock()
+    own.config_path.write_text(own.config_path.read_text().replace(f"{own.folder}/state", str(disk)))
+    own.start_dataplane()
+    fill()
+    run = own._start("penstock-control")
+    own.expected_codes[run.pid] = 1
+    assert run.wait() == 1
+    assert f"free space in {disk}" in run.output() and "move it away" not in run.output(), run.output()
 
 
 def test_clean_stop_tells_players_and_leaves_in_order(own, studio, clip, tmp_path):

@@ -174,10 +174,11 @@ def test_certificates_are_renewed_while_a_stream_runs(make_penstock, studio, tmp
     own.wait_live("live/long")
     assert subject(port) == "old.test"
 
-    new_cert, new_key, _ = make_certificate(tmp_path / "renewed", "new.test")
+    new_cert, new_key, _ = make_certificate(tmp_path / "renewed", "new.test", "old.test")
     new_key.replace(key)
     new_cert.replace(cert)
-    assert own.cli("config", "reload").code == 0
+    reload = own.cli("config", "reload")
+    assert reload.code == 0 and f"certificate read again: {cert} for new.test, old.test, EC 256, ends 20" in reload.out, reload.out
     wait_for(lambda: subject(port) == "new.test", RELOAD_SECONDS, "new connections get the new certificate")
 
     good = cert.read_text()
@@ -201,6 +202,43 @@ def test_a_changed_file_is_noticed_without_a_word(make_penstock, tmp_path):
     new_key.replace(key)
     new_cert.replace(cert)
     wait_for(lambda: subject(own.variant_ports["rtmps"]) == "new.test", RELOAD_SECONDS, "the new certificate")
+
+
+def test_a_replacement_for_other_names_is_a_warning(make_penstock, tmp_path):
+    cert, key, _ = make_certificate(tmp_path / "live", "old.test")
+    own = make_penstock(variants=("rtmps",), certificates=[(cert, key, ())]).start()
+    assert own.get("/status")["warnings"] == []
+    new_cert, new_key, _ = make_certificate(tmp_path / "renewed", "new.test")
+    new_key.replace(key)
+    new_cert.replace(cert)
+    assert own.cli("config", "reload").code == 0
+    wait_for(lambda: [f"certificates: {cert}: is not for old.test, as the one before it was: encoders that check refuse it"]
+             == own.get("/status")["warnings"], RELOAD_SECONDS, "status warns")
+    assert len(complaints(own, cert)) == 1, complaints(own, cert)
+
+
+def test_paths_begin_where_the_configuration_lies(make_penstock):
+    own = make_penstock(variants=("rtmps",), certificates=[("tls/a.pem", "tls/a.key", ())])
+    cert, key, _ = make_certificate(own.folder / "tls", "here.test")
+    cert.rename(own.folder / "tls" / "a.pem")
+    key.rename(own.folder / "tls" / "a.key")
+    assert own.cli("config", "check", own.config_path).code == 0
+    own.start()
+    assert subject(own.variant_ports["rtmps"]) == "here.test"
+    assert own.get("/status")["tls"]["certificates"] == 1 and own.get("/status")["warnings"] == []
+
+
+def test_health_is_not_well_while_nobody_can_connect_over_tls(make_penstock, tmp_path):
+    cert, key, _ = make_certificate(tmp_path / "late", "late.test")
+    hidden = cert.rename(tmp_path / "hidden.pem")
+    own = make_penstock(variants=("rtmps",), certificates=[(cert, key, ())]).start()
+    status = own.get("/status")
+    assert not status["healthy"]
+    assert "nobody can connect to listen.rtmps: no certificate can be used" in status["warnings"]
+    said = [line for line in status["warnings"] if str(cert) in line]
+    assert len(said) == 1 and "serve" not in said[0], status["warnings"]
+    hidden.rename(cert)
+    wait_for(lambda: own.get("/status")["healthy"], RELOAD_SECONDS, "it is well")
 
 
 def test_a_certificate_that_cannot_be_used_is_named_and_costs_nothing_else(make_penstock, tmp_path):
