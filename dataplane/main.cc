@@ -115,9 +115,9 @@ class DataPlane {
   void keep_house(int signals);
   void keep_applied();
   void keep_certificates();
+  void say_ports() const;
   void serve(const tls::CertificateStore::Outcome& outcome);
   void wake_all();
-  void say_ports() const;
 
   Start start_;
   StateFolder folder_;
@@ -134,15 +134,15 @@ class DataPlane {
   tls::CertificateStore certificates_;
   control::TlsRow tls_row_;
   uint64_t certificates_epoch_ = 0;  // of Wanted, when its list was last read
+  uint64_t certificate_files_ = 0;   // of that
   Instant certificates_look_at_;
   bool store_failed_ = false;
   Instant store_failed_at_;
+  control::KeptRow kept_row_;
 };
-  uint64_t certificate_files_ = 0;   // of that
 
 std::expected<void, std::string> DataPlane::prepare_core(
     const std::vector<engine::Endpoint>& endpoints, uint32_t number) {
-  control::KeptRow kept_row_;
   const config::Config& config = start_.applied.config;
   const control::TunableValues& values = config.tunables;
   Core core;
@@ -203,12 +203,12 @@ std::expected<void, std::string> DataPlane::prepare() {
   if (!descriptors_.shortfall.empty()) {
     log_->write(control::LogLevel::warning, descriptors_.shortfall);
   }
+  header.connections_allowed.set(descriptors_.connections_max);
   print_memory();
   return {};
 }
 
 /// Between every engine and its worker, unless plain RTMP is all that is spoken.
-  header.connections_allowed.set(descriptors_.connections_max);
 void DataPlane::prepare_transport() {
   const config::Config& config = start_.applied.config;
   if (!transport::needs_transport(config)) return;
@@ -326,9 +326,16 @@ void DataPlane::keep_applied() {
                   "the applied configuration cannot be kept: " + stored.error() +
                       ": after a crash the data plane would start from an older one");
     }
+    if (!store_failed_) kept_row_.failing_since_unix_ms = unix_now_ms();
+    kept_row_.problem.set(stored.error());
+    memory_.region().header().kept.write(kept_row_);
     store_failed_ = true;
     store_failed_at_ = monotonic_now();
     return;
+  }
+  if (store_failed_) {
+    memory_.region().header().kept.write(kept_row_ = {});
+    log_->write(control::LogLevel::info, "the applied configuration is kept again");
   }
   store_failed_ = false;
   stored_epoch_ = wanted.epoch;
@@ -347,19 +354,16 @@ void DataPlane::keep_certificates() {
     const auto lists = read_lists(memory_.region().wanted(), wanted);
     const auto list = lists ? config::parse_certificates_text(lists->certificates) : std::nullopt;
     if (list) {
-    if (!store_failed_) kept_row_.failing_since_unix_ms = unix_now_ms();
-    kept_row_.problem.set(stored.error());
-    memory_.region().header().kept.write(kept_row_);
       const bool told = wanted.certificate_files != certificate_files_;
       certificates_epoch_ = tls_row_.wanted_epoch = wanted.epoch;
       certificate_files_ = wanted.certificate_files;
       serve(certificates_.want(*list, wanted.tls_tickets, unix_s));
+      if (told) serve(certificates_.look_at_once(unix_s));
     }
   }
-  if (store_failed_) {
-    memory_.region().header().kept.write(kept_row_ = {});
-    log_->write(control::LogLevel::info, "the applied configuration is kept again");
-  }
+  const Instant now = monotonic_now();
+  if (now < certificates_look_at_) return;
+  certificates_look_at_ = now.after_ns(certificates_look_ns);
   serve(certificates_.look(unix_s));
 }
 
@@ -381,13 +385,12 @@ void DataPlane::serve(const tls::CertificateStore::Outcome& outcome) {
   tls_row_.certificates = certificates_.certificates();
   tls_row_.tickets = certificates_.tickets();
   tls_row_.problem.set(problem);
+  const auto unix_s = static_cast<int64_t>(unix_now_ms() / 1000);
+  tls_row_.cautions.set(
+      lines_within(certificates_.cautions(unix_s), tls_row_.cautions.chars.size() - 1));
   memory_.region().header().tls.write(tls_row_);
-      if (told) serve(certificates_.look_at_once(unix_s));
 }
 
-  const Instant now = monotonic_now();
-  if (now < certificates_look_at_) return;
-  certificates_look_at_ = now.after_ns(certificates_look_ns);
 void DataPlane::keep_house(int signals) {
   config::Config told = start_.applied.config;
   told.keys.clear();
@@ -409,9 +412,6 @@ void DataPlane::keep_house(int signals) {
     if ((waits[0].revents & POLLIN) != 0) return;
     if ((waits[1].revents & POLLIN) != 0 &&
         attach_.accept(hello, config_text, memory_.descriptor())) {
-  const auto unix_s = static_cast<int64_t>(unix_now_ms() / 1000);
-  tls_row_.cautions.set(
-      lines_within(certificates_.cautions(unix_s), tls_row_.cautions.chars.size() - 1));
       log_->write(control::LogLevel::info, "control plane attached");
     }
     if (waits[2].revents != 0) {
@@ -426,6 +426,25 @@ void DataPlane::keep_house(int signals) {
     keep_applied();
     keep_certificates();
     busy = log_->drain();
+  }
+}
+
+/// A line for each list of listeners.
+void DataPlane::say_ports() const {
+  const config::Config& config = start_.applied.config;
+  log_->write(control::LogLevel::info, "penstockd " PENSTOCK_VERSION " runs");
+  for (const auto& [key, list] : config::listener_lists(config)) {
+    if (list->empty()) continue;
+    std::string line = "listens for " + std::string(key.substr(key.find('.') + 1)) + " on";
+    for (const config::ListenAddress& address : *list) line += " " + config::to_string(address);
+    if (list == &config.rtmp && config.sniff && transport::needs_transport(config)) {
+      line += ", and takes there what else is switched on (listen.sniff)";
+    }
+    log_->write(control::LogLevel::info, line);
+  }
+  if (config.rtmpe_enabled) {
+    log_->write(control::LogLevel::warning,
+                "RTMPE is on: obfuscation for legacy encoders, not security");
   }
 }
 
@@ -451,25 +470,6 @@ int DataPlane::run() {
   wake_all();
   for (Core& core : cores_) core.thread.join();
   log_->drain();
-/// A line for each list of listeners.
-void DataPlane::say_ports() const {
-  const config::Config& config = start_.applied.config;
-  log_->write(control::LogLevel::info, "penstockd " PENSTOCK_VERSION " runs");
-  for (const auto& [key, list] : config::listener_lists(config)) {
-    if (list->empty()) continue;
-    std::string line = "listens for " + std::string(key.substr(key.find('.') + 1)) + " on";
-    for (const config::ListenAddress& address : *list) line += " " + config::to_string(address);
-    if (list == &config.rtmp && config.sniff && transport::needs_transport(config)) {
-      line += ", and takes there what else is switched on (listen.sniff)";
-    }
-    log_->write(control::LogLevel::info, line);
-  }
-  if (config.rtmpe_enabled) {
-    log_->write(control::LogLevel::warning,
-                "RTMPE is on: obfuscation for legacy encoders, not security");
-  }
-}
-
   applied_file_.remove();
   log_->write(control::LogLevel::info, "stopped");
   ::close(signals);
@@ -484,6 +484,10 @@ int run_process(int argc, char** argv) {
   }
   if (options->help) return std::fputs(usage_text().c_str(), stdout) < 0 ? 1 : 0;
   if (options->version) return std::puts("penstockd " PENSTOCK_VERSION) < 0 ? 1 : 0;
+  // Absolute, as penstock-control has it: the files that it names lie beside it.
+  std::error_code unknown;
+  const auto path = std::filesystem::absolute(options->config_path, unknown);
+  if (!unknown) options->config_path = path.lexically_normal().string();
   auto start = choose_start(*options);
   if (!start) return fail(start.error());
   const config::Config& config = start->applied.config;
@@ -510,7 +514,3 @@ int run_process(int argc, char** argv) {
 }  // namespace penstock::dataplane
 
 int main(int argc, char** argv) { return penstock::dataplane::run_process(argc, argv); }
-  // Absolute, as penstock-control has it: the files that it names lie beside it.
-  std::error_code unknown;
-  const auto path = std::filesystem::absolute(options->config_path, unknown);
-  if (!unknown) options->config_path = path.lexically_normal().string();
