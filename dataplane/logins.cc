@@ -31,21 +31,9 @@ Logins::Answer passed(std::string_view user = {}) {
 
 }  // namespace
 
-void Logins::set_users(control::UserList list) {
-  decoy_ = std::move(list.decoy);
-  users_.clear();
-  for (control::UserRow& user : list.users) {
-    std::string name = user.name;
-    users_.insert_or_assign(std::move(name), std::move(user));
-  }
+Bytes Logins::decoy() const {
+  return lists_->decoy().empty() ? Bytes(secret_) : as_bytes(lists_->decoy());
 }
-
-const control::UserRow* Logins::find(std::string_view user) const {
-  const auto found = users_.find(std::string(user));
-  return found == users_.end() ? nullptr : &found->second;
-}
-
-Bytes Logins::decoy() const { return decoy_.empty() ? Bytes(secret_) : as_bytes(decoy_); }
 
 Logins::Answer Logins::connect(const rtmp::ConnectAsked& asked, const engine::Endpoint& peer,
                                control::LoginOffer offer, Instant now) {
@@ -59,7 +47,7 @@ Logins::Answer Logins::connect(const rtmp::ConnectAsked& asked, const engine::En
   if (guess && !attempts_.allowed(peer, now)) {
     return refused(rtmp::too_many_logins(query), Fault::login_flood);
   }
-  const auto known = verifier_of(find(query.user));
+  const auto known = verifier_of(lists_->user(query.user));
   const rtmp::LoginAttempt attempt{
       .query = query, .app = asked.app, .address = address_bytes(peer), .now = now};
   const auto scheme =
@@ -85,7 +73,7 @@ Logins::Answer Logins::by_password(const rtmp::LoginQuery& query, const engine::
   if (!attempts_.allowed(peer, now)) {
     return refused(std::string(too_many_text), Fault::login_flood);
   }
-  const auto known = verifier_of(find(query.user));
+  const auto known = verifier_of(lists_->user(query.user));
   if (rtmp::password_matches(query, known ? &*known : nullptr, decoy())) return passed(query.user);
   attempts_.failed(peer, now);
   return refused(std::string(login_failed_text), Fault::login_failed);
@@ -96,7 +84,7 @@ Logins::Answer Logins::publish(std::string_view user, std::string_view stream,
   Answer answer =
       user.empty() ? by_password(rtmp::parse_login_query(query), peer, now) : passed(user);
   if (!answer.allowed) return answer;
-  const control::UserRow* row = find(answer.user);
+  const control::UserRow* row = lists_->user(answer.user);
   // Removed since it has logged in.
   if (row == nullptr) return refused(std::string(login_failed_text), Fault::login_failed);
   if (!control::may_publish(*row, stream)) return refused(std::string(name_not_allowed_text));

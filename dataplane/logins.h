@@ -4,13 +4,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
+#include "dataplane/admission_lists.h"
 #include "dataplane/engine/engine.h"
 #include "dataplane/login_attempts.h"
 #include "penstock/base/fault.h"
 #include "penstock/control/layout.h"
-#include "penstock/control/users.h"
 #include "penstock/rtmp/login.h"
 #include "penstock/rtmp/session.h"
 
@@ -27,7 +26,8 @@ class Logins {
   Logins(const Logins&) = delete;
   Logins& operator=(const Logins&) = delete;
 
-  void set_users(control::UserList list);
+  /// Until the next ones, which may come at any time between two calls.
+  void use(const AdmissionLists& lists) { lists_ = &lists; }
 
   struct Answer {
     bool allowed = false;
@@ -44,7 +44,6 @@ class Logins {
                                std::string_view query, const engine::Endpoint& peer, Instant now);
 
  private:
-  [[nodiscard]] const control::UserRow* find(std::string_view user) const;
   [[nodiscard]] Bytes decoy() const;
   [[nodiscard]] Answer by_password(const rtmp::LoginQuery& query, const engine::Endpoint& peer,
                                    Instant now);
@@ -52,8 +51,8 @@ class Logins {
   const rtmp::Digest secret_;
   rtmp::LoginChallenges challenges_;
   LoginAttempts attempts_;
-  std::string decoy_;
-  std::unordered_map<std::string, control::UserRow> users_;
+  const AdmissionLists nobody_;
+  const AdmissionLists* lists_ = &nobody_;
 };
 
 }  // namespace penstock::dataplane

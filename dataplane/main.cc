@@ -85,6 +85,7 @@ struct Core {
   uint32_t number = 0;
   MutableBytes frame_memory;
   std::unique_ptr<engine::UringEngine> engine;
+  std::unique_ptr<AdmissionFeed> admission = std::make_unique<AdmissionFeed>();
   std::unique_ptr<tls::TlsFeed> certificates;
   std::unique_ptr<transport::TransportEngine> transport;  // none where only plain RTMP is spoken
   std::unique_ptr<LogRing> log;
@@ -113,6 +114,7 @@ class DataPlane {
   void print_memory() const;
   void start_workers();
   void keep_house(int signals);
+  bool keep_admission();
   void keep_applied();
   void keep_certificates();
   void say_ports() const;
@@ -129,6 +131,8 @@ class DataPlane {
   StopFlag stop_;
   std::vector<Core> cores_;
   std::unique_ptr<LogWriter> log_;
+  std::shared_ptr<const AdmissionLists> admission_;
+  uint32_t admission_sequence_ = UINT32_MAX;  // of Wanted, when its lists were last read
   uint64_t stored_epoch_ = 0;
   DescriptorLimit descriptors_;
   tls::CertificateStore certificates_;
@@ -191,6 +195,7 @@ std::expected<void, std::string> DataPlane::prepare() {
   std::copy(lists.certificates.begin(), lists.certificates.end(), wanted.certificates.begin());
   std::copy(lists.users.begin(), lists.users.end(), wanted.users.begin());
   wanted.state.write(state);
+  keep_admission();
 
   std::vector<LogRing*> rings;
   for (const Core& core : cores_) rings.push_back(core.log.get());
@@ -261,8 +266,8 @@ void DataPlane::print_memory() const {
   sum += line("connections, at most", connections_max * connection_bytes);
   if (transport::needs_transport(start_.applied.config)) {
     sum += line("TLS and first flights, at most", connections_max * layer_bytes);
-    sum += line("unfinished requests, at most",
-                cores_.size() * transport::Tunnels::partial_bytes_max);
+    sum +=
+        line("unfinished requests, at most", cores_.size() * transport::Tunnels::partial_bytes_max);
     sum += line("opened by layers, at most", cores_.size() * transport::PlainArena::bytes_max);
   }
   line("sum", sum);
@@ -287,6 +292,7 @@ void DataPlane::start_workers() {
                             .region = memory_.region(),
                             .log = core.log.get(),
                             .frame_memory = core.frame_memory,
+                            .admission = core.admission.get(),
                             .random_seed = random_word(),
                             .login_secret = login_secret,
                             .unix_minus_monotonic_ms = offset,
@@ -306,6 +312,24 @@ void DataPlane::start_workers() {
 
 void DataPlane::wake_all() {
   for (Core& core : cores_) core.engine->wake();
+}
+
+/// Keys and users are parsed here and nowhere else. True: workers have been offered other ones.
+bool DataPlane::keep_admission() {
+  for (const Core& core : cores_) core.admission->keep();
+  const control::Wanted& wanted = memory_.region().wanted();
+  const uint32_t sequence = wanted.state.sequence();
+  control::WantedState state;
+  if (sequence == admission_sequence_ || !wanted.state.read(state)) return false;
+  // Whoever writes lists writes the state after them: what is not whole now is not looked at again
+  // until then.
+  admission_sequence_ = sequence;
+  if (admission_ != nullptr && admission_->are_of(state)) return false;
+  auto lists = read_lists(wanted, state);
+  if (!lists) return false;
+  admission_ = std::make_shared<const AdmissionLists>(state, std::move(lists->keys), lists->users);
+  for (const Core& core : cores_) core.admission->offer(admission_);
+  return true;
 }
 
 /// Writes to disk what every worker has applied, once they all have.
@@ -414,15 +438,18 @@ void DataPlane::keep_house(int signals) {
         attach_.accept(hello, config_text, memory_.descriptor())) {
       log_->write(control::LogLevel::info, "control plane attached");
     }
+    bool rung = false;
     if (waits[2].revents != 0) {
       const bool was_attached = attach_.attached() >= 0;
-      if (attach_.take_bells()) wake_all();
+      rung = attach_.take_bells();
       if (was_attached && attach_.attached() < 0) {
         log_->write(control::LogLevel::warning,
                     "control plane gone: streams go on; publish and play are decided by the policy "
                     "last applied");
       }
     }
+    // The bell is for workers, who would wait for these.
+    if (keep_admission() || rung) wake_all();
     keep_applied();
     keep_certificates();
     busy = log_->drain();

@@ -20,9 +20,6 @@ constexpr size_t sends_per_tick = 512;
 // The control plane cannot ring us: its verdicts and commands are looked for this often.
 constexpr uint64_t verdict_look_ns = 1 * ns_per_ms;
 
-// How soon a list of keys that does not match its hash is looked at again.
-constexpr uint64_t keys_retry_ns = 50 * ns_per_ms;
-
 // What is left to say to peers when the process stops has this long to go out.
 constexpr uint64_t stop_ns = 1 * ns_per_s;
 
@@ -38,6 +35,7 @@ Worker::Worker(WorkerParts parts, Instant now)
       ticked_at_(now),
       frames_(parts_.frame_memory),
       wheel_(now),
+      admission_(parts_.admission != nullptr ? *parts_.admission : no_feed_),
       logins_(parts_.login_secret, parts_.random_seed),
       events_(events_per_tick),
       report_at_(now) {
@@ -100,7 +98,7 @@ void Worker::tick(Instant now) {
 void Worker::apply_wanted() {
   control::Wanted& wanted = parts_.region.wanted();
   const uint32_t sequence = wanted.state.sequence();
-  if (sequence == wanted_sequence_ || now_ < wanted_look_at_) return;
+  if (sequence == wanted_sequence_) return;
   control::WantedState state;
   if (!wanted.state.read(state)) return;
   bool sane =
@@ -118,12 +116,10 @@ void Worker::apply_wanted() {
     log(LogEvent::config_refused, nullptr, {}, "a value is out of its range", state.epoch);
     return;
   }
-  if (!load_keys(state) || !load_users(state)) {
-    // A list is still being written, or its writer has died over it: 4 MB are not hashed in every
-    // tick.
-    wanted_look_at_ = now_.after_ns(keys_retry_ns);
-    return;
-  }
+  // Main is still reading them, and wakes us then; or their writer has died over them.
+  if (!admission_.has(state)) return;
+  admission_.take(state);
+  logins_.use(admission_.current());
   const bool first = wanted_sequence_ == UINT32_MAX;
   const bool drain_differs =
       state.draining != wanted_.draining || state.drain_to.view() != wanted_.drain_to.view();
@@ -158,21 +154,6 @@ void Worker::apply_wanted() {
   }
   area_.applied_epoch.publish(state.epoch);
   log(LogEvent::config_applied, nullptr, {}, {}, state.epoch);
-}
-
-bool Worker::load_keys(const control::WantedState& state) {
-  if (state.keys_hash == keys_hash_ && wanted_sequence_ != UINT32_MAX) return true;
-  const std::string text(parts_.region.wanted().keys.data(), state.keys_bytes);
-  if (control::fnv1a(text) != state.keys_hash) return false;
-  keys_.clear();
-  size_t from = 0;
-  while (from < text.size()) {
-    const size_t end = std::min(text.find('\n', from), text.size());
-    if (end > from) keys_.emplace(text.substr(from, end - from));
-    from = end + 1;
-  }
-  keys_hash_ = state.keys_hash;
-  return true;
 }
 
 void Worker::take_commands() {

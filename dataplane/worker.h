@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
+#include "dataplane/admission_feed.h"
 #include "dataplane/connection.h"
 #include "dataplane/directory.h"
 #include "dataplane/engine/engine.h"
@@ -34,7 +34,8 @@ struct WorkerParts {
   Mesh* mesh = nullptr;
   control::Region region;
   LogRing* log = nullptr;
-  MutableBytes frame_memory;  // aligned to block_bytes_min
+  MutableBytes frame_memory;           // aligned to block_bytes_min
+  AdmissionFeed* admission = nullptr;  // none: no keys and no users
   uint64_t random_seed = 0;
   rtmp::Digest login_secret{};  // one for all workers
   int64_t unix_minus_monotonic_ms = 0;
@@ -73,7 +74,6 @@ class Worker {
  private:
   // worker.cc: the loop
   void apply_wanted();
-  bool load_keys(const control::WantedState& state);
   void take_commands();
   void take_command(const control::Command& command);
   void take_events();
@@ -131,7 +131,6 @@ class Worker {
   void forget_asks(Connection& connection);
 
   // worker_login.cc: publishers that have to log in
-  bool load_users(const control::WantedState& state);
   void on(Connection& connection, const rtmp::ConnectAsked& event);
   bool login_allows(Connection& connection, const Ask& asked, std::string_view query);
   void logged_in(Connection& connection, std::string_view user);
@@ -238,10 +237,8 @@ class Worker {
 
   control::WantedState wanted_;
   uint32_t wanted_sequence_ = UINT32_MAX;
-  Instant wanted_look_at_;
-  uint64_t keys_hash_ = 0;
-  std::unordered_set<std::string> keys_;
-  uint64_t users_hash_ = 0;
+  AdmissionFeed no_feed_;
+  AdmissionFeed& admission_;
   Logins logins_;
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by ConnectionId::index

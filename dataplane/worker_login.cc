@@ -7,16 +7,6 @@ namespace penstock::dataplane {
 
 using control::Counter;
 
-bool Worker::load_users(const control::WantedState& state) {
-  if (state.users_bytes > control::users_bytes_max) return false;
-  if (state.users_hash == users_hash_ && wanted_sequence_ != UINT32_MAX) return true;
-  const std::string text(parts_.region.wanted().users.data(), state.users_bytes);
-  if (!text.empty() && control::fnv1a(text) != state.users_hash) return false;
-  logins_.set_users(control::parse_users(text));
-  users_hash_ = state.users_hash;
-  return true;
-}
-
 void Worker::on(Connection& connection, const rtmp::ConnectAsked& event) {
   const Logins::Answer answer = logins_.connect(event, connection.peer, wanted_.login_offer, now_);
   if (answer.allowed) {

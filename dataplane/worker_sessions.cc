@@ -111,7 +111,7 @@ void Worker::decide_by_own_policy(Connection& connection, uint64_t request_id) {
 bool Worker::allowed_by_own_policy(const Ask& ask) const {
   // Who had to log in has done so before the name was asked for.
   return !ask.publish || wanted_.admission != control::AdmissionMode::keys ||
-         keys_.contains(ask.name);
+         admission_.current().has_key(ask.name);
 }
 
 void Worker::verdict(Connection& connection, uint64_t request_id, bool allowed,

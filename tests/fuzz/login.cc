@@ -76,8 +76,7 @@ class World {
   World() {
     for (uint64_t worker = 0; worker < workers; ++worker) {
       doors_.push_back(std::make_unique<Logins>(rtmp::Digest{7}, worker));
-      doors_.back()->set_users(
-          {.decoy = "decoy", .users = {row(0, {"live/*"}), row(1, {"*"}), row(3, {})}});
+      doors_.back()->use(lists_);
     }
   }
 
@@ -198,6 +197,9 @@ class World {
     }
   }
 
+  const std::string text_ = control::users_text(
+      {.decoy = "decoy", .users = {row(0, {"live/*"}), row(1, {"*"}), row(3, {})}});
+  const dataplane::AdmissionLists lists_{{}, "", text_};
   std::vector<std::unique_ptr<Logins>> doors_;
   std::vector<Challenge> challenges_;
   Instant now_{5'000 * ns_per_s};

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "penstock/rtmp/publisher_auth.h"
 
 namespace penstock::dataplane {
@@ -25,11 +27,24 @@ control::UserRow user(std::string name, std::string password, std::vector<std::s
           .allow = std::move(allow)};
 }
 
+std::unique_ptr<const AdmissionLists> lists_of(const control::UserList& users) {
+  const std::string text = control::users_text(users);
+  control::WantedState state;
+  state.users_bytes = static_cast<uint32_t>(text.size());
+  state.users_hash = control::fnv1a(text);
+  return std::make_unique<const AdmissionLists>(state, "", text);
+}
+
 struct Door {
   Logins logins{rtmp::Digest{1}, 7};
+  std::unique_ptr<const AdmissionLists> lists;
   Door() {
-    logins.set_users(
-        {.decoy = "decoy", .users = {user("bob", "secret", {"live/*"}), user("eve", "apple")}});
+    use({.decoy = "decoy", .users = {user("bob", "secret", {"live/*"}), user("eve", "apple")}});
+  }
+  void use(const control::UserList& users) {
+    auto next = lists_of(users);
+    logins.use(*next);
+    lists = std::move(next);
   }
   Logins::Answer connect(std::string_view query, bool publishes = true,
                          control::LoginOffer offer = control::LoginOffer::adobe,
@@ -95,10 +110,10 @@ TEST(logins, publish_needs_a_user_and_a_name_that_it_may_use) {
 
 TEST(logins, users_that_went_cannot_log_in_and_new_ones_can) {
   Door door;
-  door.logins.set_users({.decoy = "decoy", .users = {user("new", "pear")}});
+  door.use({.decoy = "decoy", .users = {user("new", "pear")}});
   EXPECT_FALSE(door.publish("", "live/cam", "user=bob&password=secret").allowed);
   EXPECT_TRUE(door.publish("", "live/cam", "user=new&password=pear").allowed);
-  door.logins.set_users({});
+  door.use({});
   EXPECT_FALSE(door.publish("", "live/cam", "user=new&password=pear").allowed);
 }
 
