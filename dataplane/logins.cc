@@ -13,10 +13,6 @@ constexpr std::string_view login_failed_text = "login failed";
 constexpr std::string_view too_many_text = "too many failed logins: wait a minute";
 constexpr std::string_view name_not_allowed_text = "this user may not publish this name";
 
-Bytes address_bytes(const engine::Endpoint& peer) {
-  return Bytes(peer.address).first(peer.ipv6 ? 16 : 4);
-}
-
 std::optional<rtmp::LoginVerifier> verifier_of(const control::UserRow* user) {
   if (user == nullptr) return std::nullopt;
   return rtmp::LoginVerifier{user->salt, user->adobe_hash, user->llnw_hash};
@@ -48,8 +44,7 @@ Logins::Answer Logins::connect(const rtmp::ConnectAsked& asked, const engine::En
     return refused(rtmp::too_many_logins(query), Fault::login_flood);
   }
   const auto known = verifier_of(lists_->user(query.user));
-  const rtmp::LoginAttempt attempt{
-      .query = query, .app = asked.app, .address = address_bytes(peer), .now = now};
+  const rtmp::LoginAttempt attempt{.query = query, .app = asked.app, .now = now};
   const auto scheme =
       offer == control::LoginOffer::llnw ? rtmp::LoginScheme::llnw : rtmp::LoginScheme::adobe;
   rtmp::LoginAnswer answer =

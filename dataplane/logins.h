@@ -26,7 +26,7 @@ class Logins {
   Logins(const Logins&) = delete;
   Logins& operator=(const Logins&) = delete;
 
-  /// Until the next ones, which may come at any time between two calls.
+  /// They have to be there until others are used.
   void use(const AdmissionLists& lists) { lists_ = &lists; }
 
   struct Answer {

@@ -18,9 +18,6 @@ constexpr size_t digest_bytes = 10;
 constexpr size_t number_text_bytes = 8;
 static_assert(LoginChallenges::text_bytes == 2 * number_text_bytes + 2 * digest_bytes);
 
-// An IPv6 address, the longest there is.
-constexpr size_t address_bytes_max = 16;
-
 constexpr std::string_view reject = "[ AccessManager.Reject ] : [ ";
 constexpr std::string_view reject_end = " ] : ";
 
@@ -102,8 +99,7 @@ struct Decoy {
 
 LoginAnswer challenge(const LoginAttempt& attempt, LoginScheme scheme,
                       const LoginVerifier& verifier, LoginChallenges& challenges) {
-  const std::string made =
-      challenges.make(scheme, attempt.query.user, attempt.address, attempt.now);
+  const std::string made = challenges.make(scheme, attempt.query.user, attempt.now);
   std::string rest = "?reason=needauth&user=" + std::string(attempt.query.user);
   if (scheme == LoginScheme::adobe) {
     // Every encoder that gets an opaque value uses it in place of the challenge and gives it back;
@@ -162,31 +158,27 @@ LoginQuery parse_login_query(std::string_view query) {
 LoginChallenges::LoginChallenges(const Digest& secret, uint64_t random_seed)
     : secret_(secret), numbers_(random_seed) {}
 
-std::string LoginChallenges::text_of(LoginScheme scheme, std::string_view user, Bytes address,
-                                     uint32_t second, uint32_t number) const {
+std::string LoginChallenges::text_of(LoginScheme scheme, std::string_view user, uint32_t second,
+                                     uint32_t number) const {
   // Everything before the user has a fixed length, so that no two of them read the same.
-  std::array<uint8_t, 2 + address_bytes_max + 8> head{};
-  PENSTOCK_ASSERT(address.size() <= address_bytes_max);
+  std::array<uint8_t, 1 + 4 + 4> head{};
   head[0] = static_cast<uint8_t>(scheme);
-  head[1] = static_cast<uint8_t>(address.size());
-  copy_bytes(&head[2], address);
-  store_u32(&head[2 + address_bytes_max], second);
-  store_u32(&head[2 + address_bytes_max + 4], number);
+  store_u32(&head[1], second);
+  store_u32(&head[5], number);
   const Digest digest = hmac_sha256(secret_, head, as_bytes(user));
   return hex_u32(second) + hex_u32(number) + hex(Bytes(digest).first(digest_bytes));
 }
 
-std::string LoginChallenges::make(LoginScheme scheme, std::string_view user, Bytes address,
-                                  Instant now) {
-  return text_of(scheme, user, address, static_cast<uint32_t>(now.ns / ns_per_s),
+std::string LoginChallenges::make(LoginScheme scheme, std::string_view user, Instant now) {
+  return text_of(scheme, user, static_cast<uint32_t>(now.ns / ns_per_s),
                  static_cast<uint32_t>(numbers_.next()));
 }
 
-bool LoginChallenges::is_good(LoginScheme scheme, std::string_view user, Bytes address,
-                              std::string_view challenge, Instant now) const {
+bool LoginChallenges::is_good(LoginScheme scheme, std::string_view user, std::string_view challenge,
+                              Instant now) const {
   const auto date = date_of(challenge);
   if (!date) return false;
-  if (!same_text(text_of(scheme, user, address, date->second, date->number), challenge)) {
+  if (!same_text(text_of(scheme, user, date->second, date->number), challenge)) {
     return false;
   }
   // Another worker's clock may be a tick ahead of ours.
@@ -220,7 +212,7 @@ LoginAnswer answer_login(const LoginAttempt& attempt, LoginScheme offered,
   const LoginVerifier verifier = known != nullptr ? *known : nobody.verifier();
   if (query.response.empty()) return challenge(attempt, scheme, verifier, challenges);
   const std::string_view given = scheme == LoginScheme::adobe ? query.opaque : query.nonce;
-  const bool ours = challenges.is_good(scheme, query.user, attempt.address, given, attempt.now);
+  const bool ours = challenges.is_good(scheme, query.user, given, attempt.now);
   const bool matches = response_matches(attempt, scheme, verifier);
   if (ours && matches && known != nullptr) {
     challenges.take(given);

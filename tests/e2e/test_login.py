@@ -335,12 +335,12 @@ def adobe_answer(told, password, user="bob"):
     return f"live?authmod=adobe&user={user}&challenge=12ab34cd&response={response}&opaque={given['opaque']}"
 
 
-def test_a_challenge_is_for_one_address_and_taken_once(make_login):
+def test_a_challenge_is_for_one_user_and_taken_once(make_login):
     own = make_login(workers=WORKERS[:1])
     asked = "live?authmod=adobe&user=bob"
     answer = adobe_answer(connect(own, asked), PASSWORD)
-    assert "authfailed" in connect(own, answer, "127.0.0.2")
-    assert connect(own, answer) == ""
+    assert "authfailed" in connect(own, answer.replace("user=bob", "user=eve"), "127.0.0.2")
+    assert connect(own, answer, "127.0.0.2") == "", "an encoder with two uplinks"
     assert "authfailed" in connect(own, answer), "what was listened to is of no use"
     assert connect(own, adobe_answer(connect(own, asked), PASSWORD)) == ""
     # One who guesses is told to wait; the others at the door are not.

@@ -1,7 +1,7 @@
 // Publisher login over several connections, addresses and workers: whatever the queries and however
 // rounds are mixed, repeated and late, nobody is admitted but by the right password for a challenge
-// of ours, made for that user, scheme and address not longer ago than it holds, and by each
-// challenge once at each worker; who has all that is admitted; and what answers say fits into what
+// of ours, made for that user and scheme not longer ago than it holds, and by each challenge once
+// at each worker; who has all that is admitted; and what answers say fits into what
 // encoders keep.
 //
 // Input: operations of a byte and its arguments; see LLVMFuzzerTestOneInput.
@@ -64,7 +64,6 @@ std::string value_of(std::string_view text, std::string_view key) {
 struct Challenge {
   bool adobe = true;
   uint8_t user = 0;
-  uint8_t from = 0;
   Instant made;
   std::string salt;
   std::string text;
@@ -90,7 +89,6 @@ class World {
     PENSTOCK_ASSERT(value_of(answer.text, "user=") == users[user % 4]);
     Challenge made{.adobe = adobe,
                    .user = static_cast<uint8_t>(user % 4),
-                   .from = from_of(how),
                    .made = now_,
                    .salt = value_of(answer.text, "salt="),
                    .text = value_of(answer.text, adobe ? "opaque=" : "nonce="),
@@ -130,14 +128,13 @@ class World {
     const size_t worker = worker_of(how);
     const uint64_t age_ns = now_.ns - challenge.made.ns;
     const bool good = !changed && is_right(user, password) && user % 4 == challenge.user &&
-                      from_of(how) == challenge.from && age_ns <= rtmp::login_challenge_ns &&
-                      !challenge.taken.contains(worker);
+                      age_ns <= rtmp::login_challenge_ns && !challenge.taken.contains(worker);
     if (told.allowed && !told.user.empty()) {
       // A changed byte may be one that says nothing ("nc"), but never one of these.
       PENSTOCK_ASSERT(told.user == users[challenge.user] && is_right(user, password));
       // It is dated to the second.
       PENSTOCK_ASSERT(age_ns < rtmp::login_challenge_ns + ns_per_s);
-      PENSTOCK_ASSERT(from_of(how) == challenge.from && !challenge.taken.contains(worker));
+      PENSTOCK_ASSERT(!challenge.taken.contains(worker));
       challenge.taken.insert(worker);
       publish_all(how, challenge.user, told.user);
       return;

@@ -51,38 +51,38 @@ constexpr size_t login_salt_bytes = 8;
 constexpr uint64_t login_challenge_ns = 60 * ns_per_s;
 
 /// Challenges that need no memory: time, a number that makes each another, and a keyed digest over
-/// them, the scheme, the user and the peer's address. Every holder of the same secret accepts them,
-/// each once. Owner: one worker. Only what was answered rightly is taken: if any answer did, one
-/// without a password could have the memory of a challenge pushed out and repeat its answer.
+/// them, the scheme and the user. Every holder of the same secret accepts them, each once. Not of
+/// the peer's address: each round is a connection of its own, and of a peer that has IPv4 and IPv6,
+/// two uplinks or a carrier's NAT the next one comes from another; who could listen to an answer
+/// shares the address or can have it. Owner: one worker. Only what was answered rightly is taken:
+/// if any answer did, one without a password could have the memory of a challenge pushed out and
+/// repeat its answer.
 class LoginChallenges {
  public:
   LoginChallenges(const Digest& secret, uint64_t random_seed);
 
   static constexpr size_t text_bytes = 36;
-  /// `address` is the peer's, without its port: each round comes from another.
-  [[nodiscard]] std::string make(LoginScheme scheme, std::string_view user, Bytes address,
-                                 Instant now);
+  [[nodiscard]] std::string make(LoginScheme scheme, std::string_view user, Instant now);
   /// True when it is one of ours for just this, is not too old, and was not taken here before.
-  [[nodiscard]] bool is_good(LoginScheme scheme, std::string_view user, Bytes address,
-                             std::string_view challenge, Instant now) const;
+  [[nodiscard]] bool is_good(LoginScheme scheme, std::string_view user, std::string_view challenge,
+                             Instant now) const;
   /// One that is good.
   void take(std::string_view challenge);
 
  private:
-  [[nodiscard]] std::string text_of(LoginScheme scheme, std::string_view user, Bytes address,
-                                    uint32_t second, uint32_t number) const;
+  [[nodiscard]] std::string text_of(LoginScheme scheme, std::string_view user, uint32_t second,
+                                    uint32_t number) const;
 
   const Digest secret_;
   Prng numbers_;
   // What was taken lately, by number: two that fall together leave the older one to be taken again,
-  // which needs its address, its minute and a captured answer as well.
+  // which needs its minute and a captured answer as well.
   std::vector<uint64_t> taken_;
 };
 
 struct LoginAttempt {
   LoginQuery query;
   std::string_view app;  // as the peer sent it, without its query: part of llnw's response
-  Bytes address;         // the peer's, without its port
   Instant now;
 };
 

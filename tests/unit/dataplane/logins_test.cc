@@ -140,6 +140,26 @@ TEST(logins, guessing_from_one_address_is_slowed_down_and_others_are_not) {
   EXPECT_TRUE(door.publish("", "live/cam", "user=bob&password=secret", much_later).allowed);
 }
 
+/// The value of a key in what a peer was told, up to the next "&".
+std::string told(const std::string& text, const std::string& key) {
+  const size_t from = text.find(key + "=") + key.size() + 1;
+  return text.substr(from, text.find('&', from) - from);
+}
+
+TEST(logins, rounds_may_come_from_different_addresses) {
+  Door door;
+  EXPECT_EQ(door.connect("", true, control::LoginOffer::adobe, start, 1).text,
+            "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ");
+  const std::string challenge =
+      door.connect("authmod=adobe&user=bob", true, control::LoginOffer::adobe, start, 2).text;
+  const std::string opaque = told(challenge, "opaque");
+  const std::string response = rtmp::adobe_response(
+      rtmp::adobe_password_hash("bob", told(challenge, "salt"), "secret"), opaque, "436b5804");
+  const std::string reply =
+      "authmod=adobe&user=bob&challenge=436b5804&response=" + response + "&opaque=" + opaque;
+  EXPECT_EQ(door.connect(reply, true, control::LoginOffer::adobe, start, 3).user, "bob");
+}
+
 TEST(logins, a_studio_behind_one_address_is_let_in) {
   Door door;
   for (int encoder = 0; encoder < 200; ++encoder) {
