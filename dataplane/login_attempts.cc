@@ -7,19 +7,13 @@
 
 namespace penstock::dataplane {
 
-uint64_t LoginAttempts::address_of(const engine::Endpoint& peer) {
-  if (peer.ipv6) return load_u64(peer.address);
-  // 0::/64 is nobody's network (RFC 4291, 2.5).
-  return load_u32(peer.address);
-}
-
-size_t LoginAttempts::place_of(uint64_t address) const {
-  return Prng(address ^ seed_).below(places) * ways;
+size_t LoginAttempts::place_of(const engine::AddressKey& address) const {
+  return Prng(load_u64(&address[1]) ^ address[0] ^ seed_).below(places) * ways;
 }
 
 bool LoginAttempts::allowed(const engine::Endpoint& peer, Instant now) const {
   if (debts_.empty()) return true;
-  const uint64_t address = address_of(peer);
+  const engine::AddressKey address = engine::address_key(peer);
   const size_t place = place_of(address);
   for (size_t i = place; i < place + ways; ++i) {
     const Debt& debt = debts_[i];
@@ -31,7 +25,7 @@ bool LoginAttempts::allowed(const engine::Endpoint& peer, Instant now) const {
 
 void LoginAttempts::failed(const engine::Endpoint& peer, Instant now) {
   if (debts_.empty()) debts_.resize(places * ways);
-  const uint64_t address = address_of(peer);
+  const engine::AddressKey address = engine::address_key(peer);
   const auto place = debts_.begin() + static_cast<ptrdiff_t>(place_of(address));
   const auto end = place + ways;
   auto debt = std::find_if(place, end, [&](const Debt& one) { return one.address == address; });

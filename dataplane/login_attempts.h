@@ -4,14 +4,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataplane/engine/engine.h"
+#include "dataplane/engine/address_key.h"
 #include "penstock/base/time.h"
 
 namespace penstock::dataplane {
 
 /// Failed logins by address, so that a password cannot be tried out. Failures alone count: a studio
 /// whose encoders all come back at once behind one address is let in. A network of IPv6 (/64) is
-/// one address. Owner: one worker; an attacker has what is below from each worker.
+/// one address. Owner: one worker.
 class LoginAttempts {
  public:
   // A person who types it wrong has ten tries at once and then one each six seconds: 14,400 a day,
@@ -25,17 +25,16 @@ class LoginAttempts {
   void failed(const engine::Endpoint& peer, Instant now);
 
  private:
-  // 4096 addresses that failed within a minute, 64 KiB. More push out those that owe least, eight
+  // 4096 addresses that failed within a minute, 96 KiB. More push out those that owe least, eight
   // of which share a place.
   static constexpr size_t places = 512;
   static constexpr size_t ways = 8;
   struct Debt {
-    uint64_t address = 0;
+    engine::AddressKey address{};
     Instant until;  // when the last failure is forgotten; in the past: the entry is free
   };
 
-  [[nodiscard]] static uint64_t address_of(const engine::Endpoint& peer);
-  [[nodiscard]] size_t place_of(uint64_t address) const;
+  [[nodiscard]] size_t place_of(const engine::AddressKey& address) const;
 
   const uint64_t seed_;
   std::vector<Debt> debts_;  // empty until somebody fails

@@ -182,6 +182,24 @@ TEST(login_attempts, a_network_of_ipv6_is_one_address) {
   EXPECT_TRUE(attempts.allowed(peer, start));
 }
 
+TEST(login_attempts, an_ipv4_address_is_the_same_through_a_listener_for_both) {
+  LoginAttempts attempts(3);
+  const auto mapped = [](uint8_t last) {
+    engine::Endpoint peer{.ipv6 = true};
+    peer.address[10] = peer.address[11] = 0xFF;
+    peer.address[12] = 192;
+    peer.address[15] = last;
+    return peer;
+  };
+  for (uint64_t i = 0; i < LoginAttempts::burst; ++i) attempts.failed(mapped(7), start);
+  EXPECT_FALSE(attempts.allowed(mapped(7), start));
+  EXPECT_FALSE(attempts.allowed(address(7), start));
+  EXPECT_TRUE(attempts.allowed(mapped(8), start));
+  engine::Endpoint loopback{.ipv6 = true};
+  loopback.address[15] = 1;
+  EXPECT_TRUE(attempts.allowed(loopback, start));
+}
+
 TEST(login_attempts, many_addresses_do_not_make_it_forget_the_worst) {
   LoginAttempts attempts(3);
   for (int i = 0; i < 20; ++i) attempts.failed(address(7), start);
