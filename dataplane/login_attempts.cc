@@ -18,7 +18,7 @@ bool LoginAttempts::allowed(const engine::Endpoint& peer, Instant now) const {
   for (size_t i = place; i < place + ways; ++i) {
     const Debt& debt = debts_[i];
     if (debt.address != address) continue;
-    return debt.until <= now.after_ns((burst - 1) * interval_ns);
+    return debt.until <= now.after_ns((worker_burst_ - 1) * worker_interval_ns_);
   }
   return true;
 }
@@ -34,7 +34,7 @@ void LoginAttempts::failed(const engine::Endpoint& peer, Instant now) {
                             [](const Debt& a, const Debt& b) { return a.until < b.until; });
     *debt = {.address = address, .until = now};
   }
-  debt->until = std::max(debt->until, now).after_ns(interval_ns);
+  debt->until = std::max(debt->until, now).after_ns(worker_interval_ns_);
 }
 
 }  // namespace penstock::dataplane

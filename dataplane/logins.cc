@@ -10,7 +10,7 @@ static_assert(rtmp::login_salt_bytes == control::user_salt_bytes,
 
 constexpr std::string_view login_needed_text = "login needed: user and password";
 constexpr std::string_view login_failed_text = "login failed";
-constexpr std::string_view too_many_text = "too many failed logins: wait a minute";
+constexpr std::string_view too_many_text = "too many failed logins: wait some minutes";
 constexpr std::string_view name_not_allowed_text = "this user may not publish this name";
 
 std::optional<rtmp::LoginVerifier> verifier_of(const control::UserRow* user) {

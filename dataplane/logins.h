@@ -21,8 +21,9 @@ namespace penstock::dataplane {
 class Logins {
  public:
   /// `secret` is the same on all workers of a process, so that each takes the others' challenges.
-  Logins(const rtmp::Digest& secret, uint64_t random_seed)
-      : secret_(secret), challenges_(secret, random_seed), attempts_(random_seed) {}
+  /// `workers`: how many there are of it.
+  Logins(const rtmp::Digest& secret, uint64_t random_seed, uint32_t workers)
+      : secret_(secret), challenges_(secret, random_seed), attempts_(random_seed, workers) {}
   Logins(const Logins&) = delete;
   Logins& operator=(const Logins&) = delete;
 

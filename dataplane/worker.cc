@@ -36,7 +36,7 @@ Worker::Worker(WorkerParts parts, Instant now)
       frames_(parts_.frame_memory),
       wheel_(now),
       admission_(parts_.admission != nullptr ? *parts_.admission : no_feed_),
-      logins_(parts_.login_secret, parts_.random_seed),
+      logins_(parts_.login_secret, parts_.random_seed, worker_count_),
       events_(events_per_tick),
       report_at_(now) {
   for (WorkerId other = 0; other < worker_count_; ++other) {

@@ -232,7 +232,7 @@ bool password_matches(const LoginQuery& query, const LoginVerifier* known, Bytes
 
 std::string too_many_logins(const LoginQuery& query) {
   const LoginScheme scheme = query.authmod == "llnw" ? LoginScheme::llnw : LoginScheme::adobe;
-  return rejection(scheme, "?reason=toomany&text=too many failed logins: wait a minute");
+  return rejection(scheme, "?reason=toomany&text=too many failed logins: wait some minutes");
 }
 
 }  // namespace penstock::rtmp

@@ -74,7 +74,7 @@ class World {
  public:
   World() {
     for (uint64_t worker = 0; worker < workers; ++worker) {
-      doors_.push_back(std::make_unique<Logins>(rtmp::Digest{7}, worker));
+      doors_.push_back(std::make_unique<Logins>(rtmp::Digest{7}, worker, workers));
       doors_.back()->use(lists_);
     }
   }

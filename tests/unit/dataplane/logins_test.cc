@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "penstock/rtmp/publisher_auth.h"
 
@@ -36,7 +38,7 @@ std::unique_ptr<const AdmissionLists> lists_of(const control::UserList& users) {
 }
 
 struct Door {
-  Logins logins{rtmp::Digest{1}, 7};
+  Logins logins{rtmp::Digest{1}, 7, 1};
   std::unique_ptr<const AdmissionLists> lists;
   Door() {
     use({.decoy = "decoy", .users = {user("bob", "secret", {"live/*"}), user("eve", "apple")}});
@@ -168,7 +170,7 @@ TEST(logins, a_studio_behind_one_address_is_let_in) {
 }
 
 TEST(login_attempts, a_network_of_ipv6_is_one_address) {
-  LoginAttempts attempts(3);
+  LoginAttempts attempts(3, 1);
   engine::Endpoint peer;
   peer.ipv6 = true;
   peer.address[0] = 0x20;
@@ -183,7 +185,7 @@ TEST(login_attempts, a_network_of_ipv6_is_one_address) {
 }
 
 TEST(login_attempts, an_ipv4_address_is_the_same_through_a_listener_for_both) {
-  LoginAttempts attempts(3);
+  LoginAttempts attempts(3, 1);
   const auto mapped = [](uint8_t last) {
     engine::Endpoint peer{.ipv6 = true};
     peer.address[10] = peer.address[11] = 0xFF;
@@ -200,8 +202,36 @@ TEST(login_attempts, an_ipv4_address_is_the_same_through_a_listener_for_both) {
   EXPECT_TRUE(attempts.allowed(loopback, start));
 }
 
+TEST(login_attempts, workers_share_what_an_address_has) {
+  for (const uint32_t workers : {1U, 2U, 3U, 5U, 10U, 64U}) {
+    std::vector<LoginAttempts> all;
+    for (uint32_t worker = 0; worker < workers; ++worker) all.emplace_back(worker, workers);
+    // Who has connections to all of them and guesses whenever one lets it.
+    uint64_t at_once = 0;
+    uint64_t in_an_hour = 0;
+    for (uint64_t second = 0; second <= 3600; ++second) {
+      const Instant now = start.after_ns(second * ns_per_s);
+      for (LoginAttempts& one : all) {
+        for (; one.allowed(address(7), now); ++in_an_hour) one.failed(address(7), now);
+      }
+      if (second == 0) at_once = in_an_hour;
+    }
+    EXPECT_GE(at_once, LoginAttempts::burst) << workers;
+    EXPECT_LE(at_once, std::max<uint64_t>(LoginAttempts::burst + workers,
+                                          LoginAttempts::worker_burst_min * workers))
+        << workers;
+    EXPECT_NEAR(static_cast<double>(in_an_hour - at_once), 600.0, workers) << workers;
+  }
+}
+
+TEST(login_attempts, one_wrong_try_shuts_no_door) {
+  LoginAttempts attempts(3, 64);
+  attempts.failed(address(7), start);
+  EXPECT_TRUE(attempts.allowed(address(7), start));
+}
+
 TEST(login_attempts, many_addresses_do_not_make_it_forget_the_worst) {
-  LoginAttempts attempts(3);
+  LoginAttempts attempts(3, 1);
   for (int i = 0; i < 20; ++i) attempts.failed(address(7), start);
   engine::Endpoint peer;
   for (uint32_t i = 0; i < 100'000; ++i) {
