@@ -1,6 +1,5 @@
 #include "controlplane/users.h"
 
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -9,6 +8,8 @@
 #include <utility>
 
 #include "controlplane/clock.h"
+#include "penstock/base/hex.h"
+#include "penstock/base/login_hash.h"
 #include "penstock/control/layout.h"
 
 namespace penstock::controlplane {
@@ -29,32 +30,6 @@ std::array<unsigned char, Count> random_bytes() {
   std::array<unsigned char, Count> bytes;
   if (RAND_bytes(bytes.data(), Count) != 1) throw std::runtime_error("no random bytes");
   return bytes;
-}
-
-std::string hex(const unsigned char* bytes, size_t count) {
-  std::string text;
-  for (size_t i = 0; i < count; ++i) {
-    text += "0123456789abcdef"[bytes[i] >> 4];
-    text += "0123456789abcdef"[bytes[i] & 15];
-  }
-  return text;
-}
-
-using Md5 = std::array<unsigned char, 16>;
-
-Md5 md5(std::string_view text) {
-  Md5 digest;
-  size_t bytes = 0;
-  if (EVP_Q_digest(nullptr, "MD5", nullptr, text.data(), text.size(), digest.data(), &bytes) != 1) {
-    throw std::runtime_error("OpenSSL has no MD5 here: encoders cannot log in without");
-  }
-  return digest;
-}
-
-std::string base64(const Md5& digest) {
-  std::array<unsigned char, 25> text;  // 24 and a zero
-  EVP_EncodeBlock(text.data(), digest.data(), static_cast<int>(digest.size()));
-  return {reinterpret_cast<const char*>(text.data()), 24};
 }
 
 std::string joined(const std::vector<std::string>& patterns) {
@@ -123,18 +98,15 @@ std::string random_password() {
 control::UserRow user_row(std::string_view name, std::string_view password,
                           std::vector<std::string> allow) {
   const auto bytes = random_bytes<control::user_salt_bytes / 2>();
-  return user_row(name, password, std::move(allow), hex(bytes.data(), bytes.size()));
+  return user_row(name, password, std::move(allow), hex(bytes));
 }
 
 control::UserRow user_row(std::string_view name, std::string_view password,
                           std::vector<std::string> allow, std::string salt) {
-  const std::string user(name);
-  const std::string secret(password);
-  const Md5 llnw = md5(user + ":live:" + secret);
-  return {.name = user,
+  return {.name = std::string(name),
           .salt = salt,
-          .adobe_hash = base64(md5(user + salt + secret)),
-          .llnw_hash = hex(llnw.data(), llnw.size()),
+          .adobe_hash = adobe_password_hash(name, salt, password),
+          .llnw_hash = llnw_password_hash(name, password),
           .allow = std::move(allow)};
 }
 
@@ -145,7 +117,7 @@ std::expected<void, std::string> Users::open(const std::string& path) {
   store_.emplace(std::move(*opened));
   const auto decoy = random_bytes<16>();
   const bool ready = store_->statement("INSERT OR IGNORE INTO settings VALUES ('decoy', ?)")
-                         .bind(hex(decoy.data(), decoy.size()))
+                         .bind(hex(decoy))
                          .run() &&
                      load();
   if (!ready) return std::unexpected("cannot use " + path + ": " + store_->problem());

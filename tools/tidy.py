@@ -45,7 +45,7 @@ SYSTEM_HEADER_EXCEPTIONS = {("include/penstock/base/assert.h", "cstdio")}
 LIBRARIES = (
     (re.compile(r"^liburing"), {"engine/uring"}),
     (re.compile(r"^rte_"), {"engine/dpdk"}),
-    (re.compile(r"^openssl/"), {"rtmp", "tunnel", "tls", "config", "controlplane"}),
+    (re.compile(r"^openssl/"), {"base", "rtmp", "tunnel", "tls", "config", "controlplane"}),
     (re.compile(r"^toml\+\+/"), {"config"}),
     (re.compile(r"^boost/"), {"tunnel"}),
     (re.compile(r"^sqlite3\.h"), {"controlplane"}),

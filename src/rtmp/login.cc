@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "penstock/base/assert.h"
+#include "penstock/base/hex.h"
 #include "penstock/rtmp/publisher_auth.h"
 
 namespace penstock::rtmp {
@@ -27,15 +28,6 @@ constexpr size_t user_bytes_max = 64;
 static_assert(98 + user_bytes_max + login_salt_bytes + number_text_bytes +
                   LoginChallenges::text_bytes <=
               login_description_bytes_max);
-
-std::string hex(Bytes bytes) {
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 15];
-  }
-  return text;
-}
 
 std::string hex_u32(uint32_t value) {
   std::array<uint8_t, 4> bytes;

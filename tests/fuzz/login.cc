@@ -41,8 +41,8 @@ control::UserRow row(size_t user, std::vector<std::string> allow) {
   const std::string name(users[user]);
   return {.name = name,
           .salt = "8a3f8a3f",
-          .adobe_hash = rtmp::adobe_password_hash(name, "8a3f8a3f", passwords[user]),
-          .llnw_hash = rtmp::llnw_password_hash(name, passwords[user]),
+          .adobe_hash = adobe_password_hash(name, "8a3f8a3f", passwords[user]),
+          .llnw_hash = llnw_password_hash(name, passwords[user]),
           .allow = std::move(allow)};
 }
 
@@ -111,11 +111,10 @@ class World {
     const std::string_view app = apps[password / 4 % 4];
     std::string response;
     if (challenge.adobe) {
-      const std::string hash =
-          rtmp::adobe_password_hash(name, challenge.salt, passwords[password % 4]);
+      const std::string hash = adobe_password_hash(name, challenge.salt, passwords[password % 4]);
       response = rtmp::adobe_response(hash, challenge.text, "12ab34cd");
     } else {
-      response = rtmp::llnw_response(rtmp::llnw_password_hash(name, passwords[password % 4]),
+      response = rtmp::llnw_response(llnw_password_hash(name, passwords[password % 4]),
                                      challenge.text, "12ab34cd", rtmp::llnw_target_hash(app));
     }
     std::string query = challenge.adobe ? "authmod=adobe&user=" + name + "&challenge=12ab34cd" +

@@ -24,8 +24,8 @@ engine::Endpoint address(uint8_t last) {
 control::UserRow user(std::string name, std::string password, std::vector<std::string> allow = {}) {
   return {.name = name,
           .salt = "8a3f8a3f",
-          .adobe_hash = rtmp::adobe_password_hash(name, "8a3f8a3f", password),
-          .llnw_hash = rtmp::llnw_password_hash(name, password),
+          .adobe_hash = adobe_password_hash(name, "8a3f8a3f", password),
+          .llnw_hash = llnw_password_hash(name, password),
           .allow = std::move(allow)};
 }
 
@@ -156,7 +156,7 @@ TEST(logins, rounds_may_come_from_different_addresses) {
       door.connect("authmod=adobe&user=bob", true, control::LoginOffer::adobe, start, 2).text;
   const std::string opaque = told(challenge, "opaque");
   const std::string response = rtmp::adobe_response(
-      rtmp::adobe_password_hash("bob", told(challenge, "salt"), "secret"), opaque, "436b5804");
+      adobe_password_hash("bob", told(challenge, "salt"), "secret"), opaque, "436b5804");
   const std::string reply =
       "authmod=adobe&user=bob&challenge=436b5804&response=" + response + "&opaque=" + opaque;
   EXPECT_EQ(door.connect(reply, true, control::LoginOffer::adobe, start, 3).user, "bob");
