@@ -74,7 +74,7 @@ std::expected<void, UserRefusal> check_allow(const std::vector<std::string>& all
   }
   if (std::ranges::all_of(allow, control::is_allow_pattern)) return {};
   return Refused({Kind::invalid, "not a pattern of stream names",
-                  "accepted: app/name, or its start with a '*' at the end, as in live/*"});
+                  "accepted: app/name, or its start with a '*' at the end, as in live/* or *"});
 }
 
 UserRefusal not_open() {

@@ -26,8 +26,8 @@ Answer refused(const UserRefusal& why) {
 
 struct Asked {
   std::optional<std::string> password;
+  bool made = false;  // here: the answer tells it
   std::optional<std::vector<std::string>> allow;
-  bool make_password = false;
 };
 
 std::expected<std::optional<std::string>, Answer> text_in(const json& body, const char* key) {
@@ -40,7 +40,8 @@ std::expected<std::optional<std::string>, Answer> text_in(const json& body, cons
   return found->get<std::string>();
 }
 
-std::expected<Asked, Answer> asked_in(const json& body) {
+/// `needed`: a password that is not given is made.
+std::expected<Asked, Answer> asked_in(const json& body, bool needed) {
   Asked asked;
   auto password = text_in(body, "password");
   if (!password) return std::unexpected(password.error());
@@ -50,7 +51,13 @@ std::expected<Asked, Answer> asked_in(const json& body) {
     return std::unexpected(refusal(400, "make_password is not true or false",
                                    "for example {\"make_password\": true}"));
   }
-  asked.make_password = made != body.end() && made->get<bool>();
+  const bool make = made != body.end() && made->get<bool>();
+  if (make && asked.password) {
+    return std::unexpected(refusal(400, "password and make_password are one too many",
+                                   "either a password, or {\"make_password\": true}"));
+  }
+  asked.made = make || (needed && !asked.password);
+  if (asked.made) asked.password = random_password();
   const auto allow = body.find("allow");
   if (allow == body.end()) return asked;
   asked.allow.emplace();
@@ -65,14 +72,13 @@ std::expected<Asked, Answer> asked_in(const json& body) {
 }
 
 /// Takes the change to the workers, and says so.
-Answer changed(Parts& parts, std::string_view what, const std::string& name, json answer) {
+Answer changed(Parts& parts, std::string_view what, const std::string& name, const Asked& asked) {
   parts.users.hand_to([&](std::string text) { parts.reconciler.set_users(std::move(text)); });
   const Pushed pushed = push(parts);
   parts.log.write(control::LogLevel::info, what, {{"user", name}, {"epoch", pushed.epoch}});
-  answer["name"] = name;
-  answer["epoch"] = pushed.epoch;
-  answer["applied"] = pushed.applied;
-  answer["note"] = note(parts);
+  json answer = {
+      {"name", name}, {"epoch", pushed.epoch}, {"applied", pushed.applied}, {"note", note(parts)}};
+  if (asked.made) answer["password"] = *asked.password;
   return done(answer);
 }
 
@@ -96,41 +102,32 @@ Answer add_user(Parts& parts, const Request& request, const std::string&) {
   const auto name = text_in(*body, "name");
   if (!name) return name.error();
   if (!*name) return refusal(400, "name is missing", "for example {\"name\": \"bob\"}");
-  const auto asked = asked_in(*body);
+  const auto asked = asked_in(*body, true);
   if (!asked) return asked.error();
-  const std::string password = asked->password.value_or("");
-  const std::string made = asked->password ? "" : random_password();
-  const auto added = parts.users.add(**name, asked->password ? password : made,
-                                     asked->allow.value_or(std::vector<std::string>{}));
+  const auto added =
+      parts.users.add(**name, *asked->password, asked->allow.value_or(std::vector<std::string>{}));
   if (!added) return refused(added.error());
-  json answer = json::object();
-  if (!asked->password) answer["password"] = made;
-  return changed(parts, "user added", **name, std::move(answer));
+  return changed(parts, "user added", **name, *asked);
 }
 
 Answer change_user(Parts& parts, const Request& request, const std::string& name) {
   const auto body = body_object(request);
   if (!body) return body.error();
-  auto asked = asked_in(*body);
+  const auto asked = asked_in(*body, false);
   if (!asked) return asked.error();
-  json answer = json::object();
-  if (asked->make_password && !asked->password) {
-    asked->password = random_password();
-    answer["password"] = *asked->password;
-  }
   if (!asked->password && !asked->allow) {
     return refusal(400, "nothing to change",
                    "for example {\"make_password\": true} or {\"allow\": [\"live/*\"]}");
   }
   const auto stored = parts.users.change(name, asked->password, asked->allow);
   if (!stored) return refused(stored.error());
-  return changed(parts, "user changed", name, std::move(answer));
+  return changed(parts, "user changed", name, *asked);
 }
 
 Answer remove_user(Parts& parts, const Request&, const std::string& name) {
   const auto removed = parts.users.remove(name);
   if (!removed) return refused(removed.error());
-  return changed(parts, "user removed", name, json::object());
+  return changed(parts, "user removed", name, {});
 }
 
 }  // namespace penstock::controlplane::api

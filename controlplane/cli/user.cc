@@ -35,14 +35,23 @@ std::string wrong_name(const std::string& name) {
 std::string target_of(const std::string& name) { return "/api/v1/users/" + escaped(name); }
 
 /// "live/*,studio/*" as a list.
-Json patterns_in(const std::string& text) {
-  Json patterns = Json::array();
+std::vector<std::string> patterns_in(const std::string& text) {
+  std::vector<std::string> patterns;
   for (size_t from = 0; from <= text.size();) {
     const size_t end = std::min(text.find(',', from), text.size());
     if (end > from) patterns.push_back(text.substr(from, end - from));
     from = end + 1;
   }
   return patterns;
+}
+
+std::string wrong_patterns(const std::string& text) {
+  for (const std::string& pattern : patterns_in(text)) {
+    if (control::is_allow_pattern(pattern)) continue;
+    return "not a pattern of stream names: " + printable(pattern) +
+           ": app/name, or its start with a '*' at the end, as in live/* or *";
+  }
+  return {};
 }
 
 /// A line of stdin.
@@ -135,7 +144,8 @@ void add_changes(const Verb& verb, const std::shared_ptr<Arguments>& arguments) 
 
   const Verb allow = verb.add("allow", "Which names a user may publish");
   allow.needed("name", arguments->name, "user name", wrong_name);
-  allow.text("--allow", arguments->allow, "app/name or the start of one and *, apart by commas");
+  allow.text("--allow", arguments->allow, "app/name or the start of one and *, apart by commas",
+             wrong_patterns);
   allow.flag("--any", arguments->any, "any name");
   allow.examples({"user allow bob --allow 'live/*,studio/bob'", "user allow bob --any"});
   allow.runs([arguments](const Context& context) { return change_allow(context, *arguments); });
@@ -182,7 +192,8 @@ void add_user(const Verb& program) {
       "--password-stdin", arguments->password_stdin,
       "take the password from the first line of stdin, or type it, instead of making one");
   add_verb.text("--allow", arguments->allow,
-                "which names: app/name or the start of one and *, apart by commas; else any");
+                "which names: app/name or the start of one and *, apart by commas; else any",
+                wrong_patterns);
   add_verb.examples(
       {"user add bob", "user add bob --allow 'live/*' --password-stdin < password.txt"});
   add_verb.runs([arguments](const Context& context) { return add(context, *arguments); });

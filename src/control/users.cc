@@ -59,6 +59,8 @@ bool is_allow_pattern(std::string_view text) {
   if (text.empty() || text.size() > stream_name_bytes_max) return false;
   const size_t star = text.find('*');
   if (star != std::string_view::npos && star + 1 != text.size()) return false;
+  // An app alone, which no stream is called.
+  if (star == std::string_view::npos && text.find('/') == std::string_view::npos) return false;
   if (text.front() == '/' || std::ranges::any_of(text, is_control)) return false;
   return text.find("//") == std::string_view::npos && text.find('?') == std::string_view::npos;
 }

@@ -248,7 +248,8 @@ def test_what_is_wrong_is_told_in_one_line(penstock):
     cases = [(["add", "bob"], "", 1, "passwd changes the password"), (["add", "b b"], "", 2, "1 to 64 letters"),
              (["add", "joe", "--password-stdin"], "\n", 1, "1 to 128 bytes"),
              (["add", "joe", "--password-stdin"], "a&b\n", 1, "without '&'"),
-             (["add", "joe", "--allow", "*/x"], "", 1, "live/*"), (["passwd", "nobody"], "", 1, "user list"),
+             (["add", "joe", "--allow", "*/x"], "", 2, "live/*"), (["add", "joe", "--allow", "a/b,live"], "", 2, "names: live: app/name"),
+             (["allow", "bob", "--allow", "live"], "", 2, "live/*"), (["passwd", "nobody"], "", 1, "user list"),
              (["remove", "nobody"], "", 1, "user list"), (["remove", "../status"], "", 2, "not a user name"),
              (["allow", "bob"], "", 2, "--any")]
     for arguments, typed, code, said in cases:

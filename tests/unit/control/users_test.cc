@@ -40,6 +40,15 @@ struct PatternCase {
   bool matches;
 };
 
+TEST(allow_patterns, that_no_stream_can_match_are_none) {
+  for (const char* pattern : {"", "live", "cam1", "/live", "*/a", "li*ve", "live//a", "live/a?b"}) {
+    EXPECT_FALSE(is_allow_pattern(pattern)) << pattern;
+  }
+  for (const char* pattern : {"*", "live*", "live/*", "live/a", "live/a/b"}) {
+    EXPECT_TRUE(is_allow_pattern(pattern)) << pattern;
+  }
+}
+
 TEST(allow_patterns, match_whole_names_or_their_start) {
   const PatternCase cases[] = {
       {"live/cam", "live/cam", true}, {"live/cam", "live/cam2", false},

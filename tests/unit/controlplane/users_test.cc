@@ -91,7 +91,7 @@ TEST(users, what_encoders_cannot_send_is_refused) {
     EXPECT_EQ(users->add("bob", password, {}).error().kind, Kind::invalid) << password;
   }
   EXPECT_FALSE(users->add("bob", std::string(129, 'a'), {}).has_value());
-  for (const char* pattern : {"", "*/a", "/live", "live//a", "live/a?b", "li\tve/*"}) {
+  for (const char* pattern : {"", "live", "*/a", "/live", "live//a", "live/a?b", "li\tve/*"}) {
     EXPECT_EQ(users->add("bob", "secret", {pattern}).error().kind, Kind::invalid) << pattern;
   }
   EXPECT_EQ(users->size(), 0u);
@@ -138,6 +138,21 @@ TEST_F(UsersPlane, a_password_that_is_made_is_told_once_and_works) {
   const control::UserRow row = control::parse_users(parts->users.text()).users.at(0);
   EXPECT_EQ(row, user_row("bob", password, {}, row.salt));
   EXPECT_EQ(ask("GET", "/api/v1/users").body.find(password), std::string::npos);
+}
+
+TEST_F(UsersPlane, what_is_asked_for_twice_or_matches_nothing_is_refused) {
+  ASSERT_EQ(ask("POST", "/api/v1/users", R"({"name":"bob","password":"secret"})").status, 200);
+  const std::string before = parts->users.text();
+  const std::string both = R"("password":"other","make_password":true})";
+  EXPECT_EQ(ask("PUT", "/api/v1/users/bob", "{" + both).status, 400);
+  EXPECT_EQ(ask("POST", "/api/v1/users", R"({"name":"eve",)" + both).status, 400);
+  const auto refused = ask("PUT", "/api/v1/users/bob", R"({"allow":["live"]})");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_NE(refused.body.find("app/name"), std::string::npos) << refused.body;
+  EXPECT_EQ(parts->users.text(), before);
+  const auto made = ask_json("PUT", "/api/v1/users/bob", R"({"make_password":true})");
+  EXPECT_EQ(made["password"].get<std::string>().size(), 20u);
+  EXPECT_FALSE(ask_json("PUT", "/api/v1/users/bob", R"({"allow":["*"]})").contains("password"));
 }
 
 TEST_F(UsersPlane, of_changes_at_once_none_is_lost_on_the_way_to_the_workers) {
