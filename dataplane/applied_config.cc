@@ -17,7 +17,10 @@ constexpr std::string_view last_line = "# complete\n";
 // The one setting that may be live and is no tunable.
 constexpr std::string_view log_level_name = "log.level";
 
+/// Leaves a file alone that says the same already: 4 MiB of users would else be written and synced
+/// whenever a tunable changes. It has been synced before it got its name.
 std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {
+  if (const auto present = read_text_file(path); present && *present == text) return {};
   const std::string beside = path + ".new";
   // 0600: the list of admission keys is in it.
   const int descriptor = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

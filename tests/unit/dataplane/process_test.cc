@@ -67,6 +67,28 @@ TEST(applied_config, comes_back_as_it_was_stored) {
   EXPECT_FALSE(file.load()->has_value());
 }
 
+TEST(applied_config, what_has_not_changed_is_not_written_again) {
+  const std::string folder = scratch_folder();
+  const AppliedConfigFile file(folder);
+  AppliedConfig applied{.users = "bob\tsalt\tadobe\tllnw\n"};
+  applied.config.rtmp = {{"127.0.0.1", 1935, false}};
+  const auto file_of_users = [&] {
+    struct stat info {};
+    EXPECT_EQ(stat((folder + "/applied_users").c_str(), &info), 0);
+    return info.st_ino;
+  };
+  ASSERT_TRUE(file.store(applied).has_value());
+  const ino_t first = file_of_users();
+  applied.config.tunables[static_cast<size_t>(control::Tunable::gop_bytes)] = 12'345;
+  ASSERT_TRUE(file.store(applied).has_value());
+  EXPECT_EQ(file_of_users(), first);
+  EXPECT_EQ((*file.load())->config.tunables, applied.config.tunables);
+  applied.users += "eve\tsalt\tadobe\tllnw\n";
+  ASSERT_TRUE(file.store(applied).has_value());
+  EXPECT_NE(file_of_users(), first);
+  EXPECT_EQ(file.users(), applied.users);
+}
+
 TEST(applied_config, a_damaged_file_is_a_problem_with_a_place) {
   const AppliedConfigFile file(scratch_folder());
   std::ofstream(file.path()) << "[limits]\ngop_bytes = \"many\"\n# complete\n";
