@@ -43,7 +43,14 @@ std::string_view source_name(TunableSource source) {
 }
 
 Reconciler::Reconciler(Settings settings)
-    : initial_(settings), settings_(std::make_shared<const Settings>(std::move(settings))) {}
+    : initial_(settings), settings_(std::make_shared<const Settings>(std::move(settings))) {
+  hash_lists();
+}
+
+void Reconciler::hash_lists() {
+  keys_hash_ = control::fnv1a(settings_->keys_text);
+  certificates_hash_ = control::fnv1a(settings_->certificates_text);
+}
 
 void Reconciler::adopt(const Attachment& attachment) {
   const std::lock_guard lock(mutex_);
@@ -84,14 +91,14 @@ control::WantedState Reconciler::wanted() const {
   state.draining = draining_ ? 1 : 0;
   state.drain_to.set(drain_to_);
   state.keys_bytes = static_cast<uint32_t>(settings_->keys_text.size());
-  state.keys_hash = control::fnv1a(settings_->keys_text);
+  state.keys_hash = keys_hash_;
   state.certificates_bytes = static_cast<uint32_t>(settings_->certificates_text.size());
-  state.certificates_hash = control::fnv1a(settings_->certificates_text);
+  state.certificates_hash = certificates_hash_;
   state.certificate_files = settings_->certificate_files;
   state.tls_tickets = config.tls_tickets;
   state.login_offer = config.login_offer;
   state.users_bytes = static_cast<uint32_t>(users_text_.size());
-  state.users_hash = control::fnv1a(users_text_);
+  state.users_hash = users_hash_;
   return state;
 }
 
@@ -157,6 +164,7 @@ Reloaded Reconciler::replace(Settings settings) {
   }
   reloaded.changed = changed_keys(settings_->config, settings.config);
   settings_ = std::make_shared<const Settings>(std::move(settings));
+  hash_lists();
   reloaded.restart_needed = dataplane_keys_behind();
   reloaded.restart_needed_control =
       keys_for_control_restart(changed_keys(initial_.config, settings_->config));
@@ -223,6 +231,7 @@ bool Reconciler::log_level_live() const {
 void Reconciler::set_users(std::string users_text) {
   const std::lock_guard lock(mutex_);
   users_text_ = std::move(users_text);
+  users_hash_ = control::fnv1a(users_text_);
 }
 
 bool Reconciler::draining() const {

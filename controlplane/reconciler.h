@@ -87,6 +87,7 @@ class Reconciler {
 
  private:
   [[nodiscard]] control::WantedState wanted() const;
+  void hash_lists();
   [[nodiscard]] std::vector<std::string> dataplane_keys_behind() const;
 
   mutable std::mutex mutex_;
@@ -98,6 +99,10 @@ class Reconciler {
   bool draining_ = false;
   std::string drain_to_;
   std::string users_text_;
+  // Of the texts, made when they are set: 8 MiB would else be hashed each second.
+  uint64_t keys_hash_ = 0;
+  uint64_t certificates_hash_ = 0;
+  uint64_t users_hash_ = control::fnv1a({});
   bool adopted_ = false;
   uint64_t epoch_ = 0;
 };

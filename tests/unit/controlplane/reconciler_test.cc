@@ -67,6 +67,18 @@ TEST_F(ReconcilerTest, keys_are_written_with_their_hash) {
   EXPECT_EQ(dataplane->region().wanted().keys[0], 'l');
 }
 
+TEST_F(ReconcilerTest, other_lists_have_other_hashes) {
+  set_keys(settings, {"live/a"});
+  const auto reconciler = begin(settings);
+  set_keys(settings, {"live/b"});
+  reconciler->replace(settings);
+  reconciler->set_users("bob\tsalt\tadobe\tllnw\n");
+  EXPECT_TRUE(reconciler->reconcile(*attachment));
+  const control::WantedState state = dataplane->wanted();
+  EXPECT_EQ(state.keys_hash, control::fnv1a("live/b\n"));
+  EXPECT_EQ(state.users_hash, control::fnv1a("bob\tsalt\tadobe\tllnw\n"));
+}
+
 TEST_F(ReconcilerTest, certificates_travel_as_paths_with_their_hash) {
   settings.certificates_text = "a.pem\ta.key\n";
   settings.config.tls_tickets = 2;
