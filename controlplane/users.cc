@@ -153,11 +153,22 @@ control::UserRow* Users::find(std::string_view name) {
   return found == rows_.users.end() ? nullptr : &*found;
 }
 
+std::expected<void, UserRefusal> Users::not_written() const {
+  return Refused({Kind::store, "the store cannot be written: " + store_->problem(),
+                  "is the disk full, or state_dir not writable?"});
+}
+
 std::expected<void, UserRefusal> Users::store(const control::UserRow& row, std::string_view sql) {
   if (!store_) return Refused(not_open());
   control::UserList next = rows_;
-  std::erase_if(next.users, [&](const control::UserRow& one) { return one.name == row.name; });
-  next.users.push_back(row);
+  const auto place = std::ranges::lower_bound(next.users, row.name, {}, &control::UserRow::name);
+  const auto index = place - next.users.begin();
+  const bool added = place == next.users.end() || place->name != row.name;
+  if (added) {
+    next.users.insert(place, row);
+  } else {
+    *place = row;
+  }
   if (control::users_text(next).size() > control::users_bytes_max) {
     return Refused({Kind::full, "no room for more users", "remove some first"});
   }
@@ -171,9 +182,15 @@ std::expected<void, UserRefusal> Users::store(const control::UserRow& row, std::
                           .bind(now)
                           .bind(now)
                           .run();
-  if (stored && load()) return {};
-  return Refused({Kind::store, "the store cannot be written: " + store_->problem(),
-                  "is the disk full, or state_dir not writable?"});
+  if (!stored) return not_written();
+  // Not read back from the store: what is in it holds, whether or not it can be read just now.
+  rows_ = std::move(next);
+  if (added) views_.insert(views_.begin() + index, UserView{.created_unix_ms = now});
+  UserView& view = views_[static_cast<size_t>(index)];
+  view.name = row.name;
+  view.allow = row.allow;
+  view.changed_unix_ms = now;
+  return {};
 }
 
 std::expected<void, UserRefusal> Users::add(const std::string& name, std::string_view password,
@@ -211,11 +228,10 @@ std::expected<void, UserRefusal> Users::remove(const std::string& name) {
   if (auto checked = check_name(name); !checked) return checked;
   const std::lock_guard lock(mutex_);
   if (find(name) == nullptr) return Refused(no_user(name));
-  if (!store_) return Refused(not_open());
-  const bool removed = store_->statement("DELETE FROM users WHERE name = ?").bind(name).run();
-  if (removed && load()) return {};
-  return Refused({Kind::store, "the store cannot be written: " + store_->problem(),
-                  "is the disk full, or state_dir not writable?"});
+  if (!store_->statement("DELETE FROM users WHERE name = ?").bind(name).run()) return not_written();
+  std::erase_if(rows_.users, [&](const control::UserRow& row) { return row.name == name; });
+  std::erase_if(views_, [&](const UserView& view) { return view.name == name; });
+  return {};
 }
 
 std::vector<UserView> Users::list() const {

@@ -62,11 +62,12 @@ class Users {
   [[nodiscard]] bool load();
   [[nodiscard]] std::expected<void, UserRefusal> store(const control::UserRow& row,
                                                        std::string_view sql);
+  [[nodiscard]] std::expected<void, UserRefusal> not_written() const;
   [[nodiscard]] control::UserRow* find(std::string_view name);
 
   mutable std::mutex mutex_;
   std::optional<Store> store_;
-  // The table, by name: what is read is read from here.
+  // The table, by name: what is read is read from here. Both have the same rows.
   control::UserList rows_;
   std::vector<UserView> views_;
 };

@@ -80,6 +80,23 @@ TEST(users, are_changed_and_removed) {
   EXPECT_EQ(users->change("bob", "x", {}).error().kind, Kind::missing);
 }
 
+TEST(users, a_change_that_is_stored_has_succeeded_whatever_else_is_wrong_with_the_store) {
+  const TempDir folder;
+  const auto users = opened(folder);
+  ASSERT_TRUE(users->add("bob", "secret", {}).has_value());
+  // What reading all of it again would fail at.
+  ASSERT_TRUE(Store::open(folder.file("store.db"))->statement("DELETE FROM settings").run());
+  const auto added = users->add("abe", "secret", {"live/*"});
+  EXPECT_TRUE(added.has_value()) << added.error().text;
+  EXPECT_TRUE(users->change("bob", "other", {}).has_value());
+  ASSERT_EQ(users->list().size(), 2u);
+  EXPECT_EQ(users->list()[0].name, "abe");
+  EXPECT_EQ(users->list()[0].allow, std::vector<std::string>{"live/*"});
+  EXPECT_GE(users->list()[1].changed_unix_ms, users->list()[1].created_unix_ms);
+  EXPECT_TRUE(users->remove("abe").has_value());
+  EXPECT_EQ(control::parse_users(users->text()).users.at(0).name, "bob");
+}
+
 TEST(users, what_encoders_cannot_send_is_refused) {
   const TempDir folder;
   const auto users = opened(folder);
