@@ -11,6 +11,7 @@ static_assert(rtmp::login_salt_bytes == control::user_salt_bytes,
 constexpr std::string_view login_needed_text = "login needed: user and password";
 constexpr std::string_view login_failed_text = "login failed";
 constexpr std::string_view too_many_text = "too many failed logins: wait some minutes";
+constexpr std::string_view user_removed_text = "this user has been removed";
 constexpr std::string_view name_not_allowed_text = "this user may not publish this name";
 
 std::optional<rtmp::LoginVerifier> verifier_of(const control::UserRow* user) {
@@ -80,8 +81,8 @@ Logins::Answer Logins::publish(std::string_view user, std::string_view stream,
       user.empty() ? by_password(rtmp::parse_login_query(query), peer, now) : passed(user);
   if (!answer.allowed) return answer;
   const control::UserRow* row = lists_->user(answer.user);
-  // Removed since it has logged in.
-  if (row == nullptr) return refused(std::string(login_failed_text), Fault::login_failed);
+  // Removed since it has logged in, which is no fault of the peer.
+  if (row == nullptr) return refused(std::string(user_removed_text));
   if (!control::may_publish(*row, stream)) return refused(std::string(name_not_allowed_text));
   return answer;
 }

@@ -98,7 +98,9 @@ TEST(logins, publish_needs_a_user_and_a_name_that_it_may_use) {
   EXPECT_TRUE(door.publish("eve", "studio/cam").allowed);
   EXPECT_EQ(door.publish("", "live/cam").text, "login needed: user and password");
   EXPECT_FALSE(door.publish("", "live/cam").fault.has_value());
-  EXPECT_FALSE(door.publish("removed", "live/cam").allowed);
+  const Logins::Answer removed = door.publish("removed", "live/cam");
+  EXPECT_FALSE(removed.allowed);
+  EXPECT_FALSE(removed.fault.has_value()) << "it had logged in";
   const Logins::Answer in = door.publish("", "live/cam", "user=bob&password=secret");
   EXPECT_TRUE(in.allowed);
   EXPECT_EQ(in.user, "bob");
