@@ -112,10 +112,12 @@ int run(const std::string& config_file) {
 
   const int signals = open_signals();
   Parts parts(*settings, state->file("history.jsonl"));
-  if (auto opened = parts.users.open(state->file("store.db")); !opened) {
-    return failed(opened.error());
+  // Without users streams go on, and so do logins with those that the data plane has.
+  if (parts.users.open(state->file("store.db"))) {
+    parts.reconciler.set_users(parts.users.text());
+  } else {
+    parts.log.write(control::LogLevel::error, users_unknown(parts));
   }
-  parts.reconciler.set_users(parts.users.text());
   const auto local = api::Server::listen_unix(parts, settings->socket);
   if (!local) return failed(local.error());
   const auto http = api::Server::listen_tcp(parts, settings->http);

@@ -185,6 +185,15 @@ std::string certificate_problem(const Parts& parts, uint64_t epoch,
   }
 }
 
+std::string users_unknown(const Parts& parts) {
+  const std::string problem = parts.users.problem();
+  if (problem.empty()) return {};
+  return fmt::format(
+      "users cannot be shown or changed, and logins go on with those last applied: {}; then "
+      "restart penstock-control",
+      problem);
+}
+
 std::vector<std::string> warnings(const Parts& parts) {
   std::vector<std::string> lines;
   if (std::string line = ailment(parts); !line.empty()) lines.push_back(std::move(line));
@@ -200,8 +209,10 @@ std::vector<std::string> warnings(const Parts& parts) {
   if (const auto keys = reconciler.restart_needed_control(); !keys.empty()) {
     lines.push_back("restart of penstock-control needed for: " + joined(keys));
   }
-  if (reconciler.settings()->config.publish == control::AdmissionMode::login &&
-      parts.users.size() == 0) {
+  if (std::string line = users_unknown(parts); !line.empty()) {
+    lines.push_back(std::move(line));
+  } else if (reconciler.settings()->config.publish == control::AdmissionMode::login &&
+             parts.users.size() == 0) {
     lines.emplace_back(
         "admission.publish is \"login\" and there are no users: nobody may publish (penstockctl "
         "user "

@@ -81,6 +81,9 @@ constexpr std::string_view not_attached_hint =
 /// Why the data plane is not well, one line; empty when it is.
 [[nodiscard]] std::string ailment(const Parts& parts);
 
+/// Why users can be neither shown nor changed, one line; empty when they can.
+[[nodiscard]] std::string users_unknown(const Parts& parts);
+
 /// What an operator should know, one line each.
 [[nodiscard]] std::vector<std::string> warnings(const Parts& parts);
 

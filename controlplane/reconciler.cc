@@ -67,6 +67,7 @@ void Reconciler::adopt(const Attachment& attachment) {
   if (!region.state.read(present)) return;
   draining_ = present.draining == 1;
   drain_to_ = draining_ ? present.drain_to.view() : std::string_view{};
+  if (!users_told_) adopt_users(region, present);
   if (std::exchange(adopted_, true)) return;
   for (size_t i = 0; i < control::tunable_count; ++i) {
     const control::TunableInfo& info = control::tunable_table[i];
@@ -76,6 +77,14 @@ void Reconciler::adopt(const Attachment& attachment) {
   const bool level_live =
       bit(present, control::tuned_log_level_bit) && present.log_level <= control::LogLevel::error;
   if (level_live && !live_log_level_) live_log_level_ = present.log_level;
+}
+
+void Reconciler::adopt_users(const control::Wanted& region, const control::WantedState& present) {
+  if (present.users_bytes == 0 || present.users_bytes > region.users.size()) return;
+  std::string text(region.users.data(), present.users_bytes);
+  if (control::fnv1a(text) != present.users_hash) return;
+  users_text_ = std::move(text);
+  users_hash_ = present.users_hash;
 }
 
 control::WantedState Reconciler::wanted() const {
@@ -230,6 +239,7 @@ bool Reconciler::log_level_live() const {
 
 void Reconciler::set_users(std::string users_text) {
   const std::lock_guard lock(mutex_);
+  users_told_ = true;
   users_text_ = std::move(users_text);
   users_hash_ = control::fnv1a(users_text_);
 }

@@ -72,7 +72,8 @@ class Reconciler {
   void set_log_level(std::optional<control::LogLevel> level);  // nothing: back to the file's
   /// `to`: the URL that peers are asked to reconnect to; empty: the one that they came to.
   void set_draining(bool draining, std::string to = {});
-  void set_users(std::string users_text);  // control::users_text()
+  /// control::users_text(). Until it is told, the users that the data plane has are those wanted.
+  void set_users(std::string users_text);
 
   [[nodiscard]] TunableView tunable(control::Tunable tunable) const;
   [[nodiscard]] control::LogLevel log_level() const;
@@ -88,6 +89,7 @@ class Reconciler {
  private:
   [[nodiscard]] control::WantedState wanted() const;
   void hash_lists();
+  void adopt_users(const control::Wanted& region, const control::WantedState& present);
   [[nodiscard]] std::vector<std::string> dataplane_keys_behind() const;
 
   mutable std::mutex mutex_;
@@ -98,6 +100,7 @@ class Reconciler {
   std::optional<control::LogLevel> live_log_level_;
   bool draining_ = false;
   std::string drain_to_;
+  bool users_told_ = false;
   std::string users_text_;
   // Of the texts, made when they are set: 8 MiB would else be hashed each second.
   uint64_t keys_hash_ = 0;

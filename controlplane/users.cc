@@ -77,10 +77,6 @@ std::expected<void, UserRefusal> check_allow(const std::vector<std::string>& all
                   "accepted: app/name, or its start with a '*' at the end, as in live/* or *"});
 }
 
-UserRefusal not_open() {
-  return {Kind::store, "the store is not open", "look at the log of penstock-control"};
-}
-
 UserRefusal no_user(const std::string& name) {
   return {Kind::missing, "no user is called " + name, "see penstockctl user list"};
 }
@@ -113,15 +109,17 @@ control::UserRow user_row(std::string_view name, std::string_view password,
 std::expected<void, std::string> Users::open(const std::string& path) {
   const std::lock_guard lock(mutex_);
   auto opened = Store::open(path);
-  if (!opened) return std::unexpected(opened.error());
+  if (!opened) return std::unexpected(problem_ = opened.error());
   store_.emplace(std::move(*opened));
   const auto decoy = random_bytes<16>();
   const bool ready = store_->statement("INSERT OR IGNORE INTO settings VALUES ('decoy', ?)")
                          .bind(hex(decoy))
                          .run() &&
                      load();
-  if (!ready) return std::unexpected("cannot use " + path + ": " + store_->problem());
-  return {};
+  problem_ = ready ? "" : "cannot use " + path + ": " + store_->problem();
+  if (ready) return {};
+  store_.reset();
+  return std::unexpected(problem_);
 }
 
 bool Users::load() {
@@ -153,13 +151,17 @@ control::UserRow* Users::find(std::string_view name) {
   return found == rows_.users.end() ? nullptr : &*found;
 }
 
+std::expected<void, UserRefusal> Users::check_open() const {
+  if (store_) return {};
+  return Refused({Kind::store, problem_, "then restart penstock-control"});
+}
+
 std::expected<void, UserRefusal> Users::not_written() const {
   return Refused({Kind::store, "the store cannot be written: " + store_->problem(),
                   "is the disk full, or state_dir not writable?"});
 }
 
 std::expected<void, UserRefusal> Users::store(const control::UserRow& row, std::string_view sql) {
-  if (!store_) return Refused(not_open());
   control::UserList next = rows_;
   const auto place = std::ranges::lower_bound(next.users, row.name, {}, &control::UserRow::name);
   const auto index = place - next.users.begin();
@@ -199,6 +201,7 @@ std::expected<void, UserRefusal> Users::add(const std::string& name, std::string
   if (auto checked = check_password(password); !checked) return checked;
   if (auto checked = check_allow(allow); !checked) return checked;
   const std::lock_guard lock(mutex_);
+  if (auto checked = check_open(); !checked) return checked;
   if (find(name) != nullptr) {
     return Refused({Kind::exists, "there is a user " + name + " already",
                     "penstockctl user passwd changes the password"});
@@ -217,6 +220,7 @@ std::expected<void, UserRefusal> Users::change(
   }
   if (auto checked = check_name(name); !checked) return checked;
   const std::lock_guard lock(mutex_);
+  if (auto checked = check_open(); !checked) return checked;
   const control::UserRow* present = find(name);
   if (present == nullptr) return Refused(no_user(name));
   control::UserRow row = password ? user_row(name, *password, present->allow) : *present;
@@ -227,6 +231,7 @@ std::expected<void, UserRefusal> Users::change(
 std::expected<void, UserRefusal> Users::remove(const std::string& name) {
   if (auto checked = check_name(name); !checked) return checked;
   const std::lock_guard lock(mutex_);
+  if (auto checked = check_open(); !checked) return checked;
   if (find(name) == nullptr) return Refused(no_user(name));
   if (!store_->statement("DELETE FROM users WHERE name = ?").bind(name).run()) return not_written();
   std::erase_if(rows_.users, [&](const control::UserRow& row) { return row.name == name; });
@@ -234,9 +239,15 @@ std::expected<void, UserRefusal> Users::remove(const std::string& name) {
   return {};
 }
 
-std::vector<UserView> Users::list() const {
+std::expected<std::vector<UserView>, UserRefusal> Users::list() const {
   const std::lock_guard lock(mutex_);
+  if (auto checked = check_open(); !checked) return Refused(checked.error());
   return views_;
+}
+
+std::string Users::problem() const {
+  const std::lock_guard lock(mutex_);
+  return problem_;
 }
 
 size_t Users::size() const {

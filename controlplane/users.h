@@ -37,7 +37,8 @@ struct UserRefusal {
 /// against is kept, and nothing here ever logs. Any thread.
 class Users {
  public:
-  /// Once, before anything else. The error says what to do.
+  /// Once, before anything else. The error says what to do; with it nothing can be changed, and
+  /// nobody knows who the users are.
   [[nodiscard]] std::expected<void, std::string> open(const std::string& path);
 
   [[nodiscard]] std::expected<void, UserRefusal> add(const std::string& name,
@@ -48,7 +49,9 @@ class Users {
       const std::string& name, std::optional<std::string_view> password,
       const std::optional<std::vector<std::string>>& allow);
   [[nodiscard]] std::expected<void, UserRefusal> remove(const std::string& name);
-  [[nodiscard]] std::vector<UserView> list() const;
+  [[nodiscard]] std::expected<std::vector<UserView>, UserRefusal> list() const;
+  /// Why the store is not open, and what to do; empty when it is.
+  [[nodiscard]] std::string problem() const;
   [[nodiscard]] size_t size() const;
 
   /// As the region wants it: control::users_text(). It holds what an attacker would need: for the
@@ -62,11 +65,13 @@ class Users {
   [[nodiscard]] bool load();
   [[nodiscard]] std::expected<void, UserRefusal> store(const control::UserRow& row,
                                                        std::string_view sql);
+  [[nodiscard]] std::expected<void, UserRefusal> check_open() const;
   [[nodiscard]] std::expected<void, UserRefusal> not_written() const;
   [[nodiscard]] control::UserRow* find(std::string_view name);
 
   mutable std::mutex mutex_;
   std::optional<Store> store_;
+  std::string problem_ = "the store is not open";
   // The table, by name: what is read is read from here. Both have the same rows.
   control::UserList rows_;
   std::vector<UserView> views_;

@@ -86,7 +86,9 @@ Answer changed(Parts& parts, std::string_view what, const std::string& name, con
 
 Answer users(Parts& parts, const Request&, const std::string&) {
   json rows = json::array();
-  for (const UserView& user : parts.users.list()) {
+  const auto list = parts.users.list();
+  if (!list) return refused(list.error());
+  for (const UserView& user : *list) {
     rows.push_back({{"name", user.name},
                     {"allow", user.allow},
                     {"created", rfc3339(user.created_unix_ms)},

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "penstock/control/layout.h"
 #include "tests/unit/controlplane/plane.h"
@@ -58,7 +60,7 @@ TEST(users, outlive_the_process_that_made_them) {
   EXPECT_EQ(list.users[0].name, "bob") << "sorted";
   EXPECT_EQ(list.users[1],
             user_row("eve", "two words", {"studio/*", "live/a,b"}, list.users[1].salt));
-  EXPECT_EQ(users->list()[1].allow, (std::vector<std::string>{"studio/*", "live/a,b"}));
+  EXPECT_EQ(users->list().value()[1].allow, (std::vector<std::string>{"studio/*", "live/a,b"}));
 }
 
 TEST(users, are_changed_and_removed) {
@@ -68,12 +70,12 @@ TEST(users, are_changed_and_removed) {
   const std::string before = users->text();
   ASSERT_TRUE(users->change("bob", "other", {}).has_value());
   EXPECT_NE(users->text(), before);
-  EXPECT_EQ(users->list()[0].allow, std::vector<std::string>{"live/*"});
+  EXPECT_EQ(users->list().value()[0].allow, std::vector<std::string>{"live/*"});
   const std::string changed = users->text();
   ASSERT_TRUE(users->change("bob", {}, std::vector<std::string>{}).has_value());
   EXPECT_EQ(control::parse_users(users->text()).users[0].adobe_hash,
             control::parse_users(changed).users[0].adobe_hash);
-  EXPECT_TRUE(users->list()[0].allow.empty());
+  EXPECT_TRUE(users->list().value()[0].allow.empty());
   ASSERT_TRUE(users->remove("bob").has_value());
   EXPECT_EQ(users->size(), 0u);
   EXPECT_EQ(users->remove("bob").error().kind, Kind::missing);
@@ -89,10 +91,10 @@ TEST(users, a_change_that_is_stored_has_succeeded_whatever_else_is_wrong_with_th
   const auto added = users->add("abe", "secret", {"live/*"});
   EXPECT_TRUE(added.has_value()) << added.error().text;
   EXPECT_TRUE(users->change("bob", "other", {}).has_value());
-  ASSERT_EQ(users->list().size(), 2u);
-  EXPECT_EQ(users->list()[0].name, "abe");
-  EXPECT_EQ(users->list()[0].allow, std::vector<std::string>{"live/*"});
-  EXPECT_GE(users->list()[1].changed_unix_ms, users->list()[1].created_unix_ms);
+  ASSERT_EQ(users->list()->size(), 2u);
+  EXPECT_EQ(users->list().value()[0].name, "abe");
+  EXPECT_EQ(users->list().value()[0].allow, std::vector<std::string>{"live/*"});
+  EXPECT_GE(users->list().value()[1].changed_unix_ms, users->list().value()[1].created_unix_ms);
   EXPECT_TRUE(users->remove("abe").has_value());
   EXPECT_EQ(control::parse_users(users->text()).users.at(0).name, "bob");
 }
@@ -189,6 +191,53 @@ TEST_F(UsersPlane, of_changes_at_once_none_is_lost_on_the_way_to_the_workers) {
                          dataplane->wanted().users_bytes);
   EXPECT_EQ(text, parts->users.text());
   EXPECT_EQ(control::parse_users(text).users.size(), 8u);
+}
+
+/// A control plane that has come up with a store that it cannot use.
+class UsersUnknown : public Plane {
+ protected:
+  UsersUnknown() {
+    folder.write("store.db", std::string(8192, 'x'));
+    parts = std::make_unique<Parts>(*parts->reconciler.settings(), folder.file("history.jsonl"));
+    EXPECT_FALSE(parts->users.open(folder.file("store.db")).has_value());
+    steering = std::make_unique<Steering>(*parts, folder.file("dataplane.sock"));
+  }
+};
+
+TEST_F(UsersUnknown, are_neither_shown_nor_changed_and_status_says_so) {
+  for (const auto& [method, path, body] :
+       {std::tuple{"GET", "/api/v1/users", ""},
+        std::tuple{"POST", "/api/v1/users", R"({"name":"eve"})"},
+        std::tuple{"PUT", "/api/v1/users/bob", R"({"make_password":true})"},
+        std::tuple{"DELETE", "/api/v1/users/bob", ""}}) {
+    const auto answer = ask(method, path, body);
+    EXPECT_EQ(answer.status, 503) << method;
+    EXPECT_NE(answer.body.find("store.db"), std::string::npos) << answer.body;
+  }
+  folder.write("penstock.toml", config_text("[admission]\npublish = \"login\"\n"));
+  ASSERT_TRUE(reload(*parts).has_value());
+  std::string all;
+  for (const std::string& line : warnings(*parts)) all += line + "\n";
+  EXPECT_NE(all.find("store.db"), std::string::npos) << all;
+  EXPECT_EQ(all.find("there are no users"), std::string::npos) << all;
+}
+
+TEST_F(UsersUnknown, that_were_applied_last_stay_with_the_workers) {
+  dataplane = std::make_unique<FakeDataplane>(folder.path());
+  const std::string text = "bob\tsalt\tadobe\tllnw\n";
+  control::Wanted& wanted = dataplane->region().wanted();
+  std::ranges::copy(text, wanted.users.begin());
+  control::WantedState state = dataplane->wanted();
+  state.users_bytes = static_cast<uint32_t>(text.size());
+  state.users_hash = control::fnv1a(text);
+  wanted.state.write(state);
+  turn();
+  ASSERT_TRUE(parts->link.current() != nullptr);
+  ASSERT_EQ(ask("PUT", "/api/v1/tunables/limits.gop_bytes", R"({"value":0})").status, 200);
+  EXPECT_GT(dataplane->wanted().epoch, state.epoch);
+  EXPECT_EQ(dataplane->wanted().users_bytes, text.size());
+  EXPECT_EQ(dataplane->wanted().users_hash, control::fnv1a(text));
+  EXPECT_EQ(std::string_view(wanted.users.data(), text.size()), text);
 }
 
 TEST_F(UsersPlane, nobody_may_publish_is_a_warning) {
