@@ -178,6 +178,8 @@ class Penstock(Server):
             sections = f'[tls]\ncertificates = [{{cert = "{cert}", key = "{key}"}}]\n'
         elif scenario.variant == "rtmpe":
             sections = "[rtmpe]\nenabled = true\n"
+        elif scenario.variant == "rtmpt":
+            sections = f"[rtmpt]\nsessions_per_address = {CONNECTIONS_MAX}\n"  # all of them come from here
         # RTMPE has no listener of its own.
         listener = {"rtmpe": "rtmp"}.get(scenario.variant, scenario.variant)
         listen = "" if listener == "rtmp" else "rtmp = []\n"
