@@ -208,6 +208,24 @@ def test_logins_outlive_the_control_plane_and_a_restart_without_it(make_login, s
     publishes_whole(own, studio, clip, tmp_path / "late.flv", "live/late", login_url(own, "live/late", "joe"))
 
 
+def test_a_damaged_store_takes_no_login_away(make_login, studio, clip, tmp_path):
+    own = make_login(workers=WORKERS[:1])
+    own.kill_control()
+    (own.folder / "state" / "store.db").write_bytes(b"x" * 8192)
+    own.start_control()
+    wait_for(lambda: own.get("/status")["dataplane"]["attached"], what="attached")
+    assert any("store.db" in line for line in own.get("/status")["warnings"])
+    for arguments in (["list"], ["add", "eve"], ["passwd", "bob"], ["remove", "bob"]):
+        got = own.cli("user", *arguments)
+        assert got.code == 1 and "store.db" in got.err, (arguments, got.err)
+    assert own.cli("tune", "set", "gop_bytes", "0").code == 0
+    publishes_whole(own, studio, clip, tmp_path / "a.flv", "live/a", login_url(own, "live/a"))
+    own.kill_dataplane()
+    own.start_dataplane()
+    wait_for(lambda: own.get("/status")["dataplane"]["attached"], what="attached")
+    publishes_whole(own, studio, clip, tmp_path / "b.flv", "live/b", login_url(own, "live/b"))
+
+
 # What the operator does
 # ----------------------------------------------------------------------------------------------------------------------
 
