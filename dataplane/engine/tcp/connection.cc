@@ -1,6 +1,7 @@
 #include "dataplane/engine/tcp/connection.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "penstock/base/assert.h"
 
@@ -41,6 +42,7 @@ size_t ConnectionParts::memory_bytes() const {
 
 void Connection::begin(ConnectionParts& parts, uint32_t own_first, uint32_t timestamp_offset,
                        Instant now) {
+  static_assert(offsetof(Connection, received_) + ReceiveQueue::hot_bytes <= hot_bytes);
   PENSTOCK_ASSERT(gone());
   *this = {};
   parts_ = &parts;
@@ -190,9 +192,9 @@ bool Connection::can_report_ended() const {
 }
 
 bool Connection::can_report_closed() const {
-  if (parts_->packets_transmitted < last_packet_) return false;
-  if (closing_ || cut_off_) return true;
-  return gone() && ended_reported_ && sent_waiting_bytes_[0] == 0;
+  const bool ended =
+      closing_ || cut_off_ || (gone() && ended_reported_ && sent_waiting_bytes_[0] == 0);
+  return ended && parts_->packets_transmitted >= last_packet_;
 }
 
 bool Connection::has_event() const {
@@ -259,6 +261,7 @@ void Connection::send(std::span<const Bytes> slices, Instant now) {
   if (gone() || closing_) return;
   if (queue_.bytes() == 0) progress_at_ = now;
   for (const Bytes slice : slices) queue_.push(parts_->blocks, slice);
+  sending_ = true;
   output_wanted_ = true;
 }
 
@@ -276,6 +279,7 @@ void Connection::set_low_water(uint32_t bytes) { low_water_ = std::max(bytes, ui
 void Connection::finish(Instant now) {
   if (gone() || finishing_) return;
   finishing_ = true;
+  sending_ = true;
   if (queue_.bytes() == 0) progress_at_ = now;
   output_wanted_ = true;
 }

@@ -33,7 +33,7 @@ bool Connection::receive_ack(const SegmentIn& segment, Instant now) {
 void Connection::process_ack(const SegmentIn& segment, Instant now) {
   const bool progress = after(segment.acknowledgment, send_unacked_);
   const bool window_changed = update_send_window(segment);
-  if (!progress && scoreboard_.empty()) {
+  if (!sending_ || (!progress && scoreboard_.empty())) {
     if (window_changed) {
       output_wanted_ = true;
       backoff_ = 0;
@@ -72,6 +72,7 @@ void Connection::process_ack(const SegmentIn& segment, Instant now) {
   if (queue_.unsent_bytes() > 0 || scoreboard_.lost() > 0 || (finishing_ && !fin_sent_)) {
     output_wanted_ = true;
   }
+  sending_ = !scoreboard_.empty() || queue_.bytes() > 0 || (finishing_ && !fin_sent_);
   if (digest.fin_acked) our_fin_acked();
 }
 

@@ -144,7 +144,7 @@ bool Connection::transmit(SegmentOut& out, Instant now) {
     output_wanted_ = false;
     return false;
   }
-  if (state_ != State::time_wait) {
+  if (sending_ && state_ != State::time_wait) {
     if (tail_probe_owed_ && transmit_tail_probe(out, now)) return true;
     if (scoreboard_.lost() > 0 && transmit_lost(out, now)) return true;
     if (transmit_new(out, now)) return true;

@@ -23,6 +23,8 @@ class ReceiveQueue {
  public:
   // A window of 6 MB at 5 % random loss has 200 holes in it. Runs are searched one by one.
   static constexpr uint32_t runs_max = 256;
+  // Of its members, without the ranges for SACK.
+  static constexpr size_t hot_bytes = 28;
 
   /// Bytes at `next`, the first that is missing. Moves `next` behind them and behind what is in
   /// order now.
