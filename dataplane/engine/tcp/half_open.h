@@ -11,10 +11,9 @@
 
 namespace penstock::engine::tcp {
 
-/// A SYN that was answered: SYN-RECEIVED of passive opens, in 88 bytes and not in the 700 of a
+/// A SYN that was answered: SYN-RECEIVED of passive opens, in 64 bytes and not in the 700 of a
 /// connection, because whoever sends a SYN has shown nothing yet.
 struct HalfOpen {
-  DeadlineHook hook;  // first: found by a cast
   FlowKey flow;
   uint32_t own_first = 0;
   uint32_t peer_first = 0;
@@ -28,7 +27,7 @@ struct HalfOpen {
   bool used = false;
 };
 
-static_assert(sizeof(HalfOpen) <= 88);
+static_assert(sizeof(HalfOpen) <= 64);
 
 /// A bounded number of them. They are found through the table of flows.
 class HalfOpenTable {
@@ -37,7 +36,8 @@ class HalfOpenTable {
   // of whoever opens; a listener may give up sooner, and a slot for 31 s bounds what a flood holds.
   static constexpr uint8_t retransmissions_max = 4;
 
-  explicit HalfOpenTable(uint32_t count_max) : entries_(count_max == 0 ? 1 : count_max) {
+  explicit HalfOpenTable(uint32_t count_max)
+      : entries_(count_max == 0 ? 1 : count_max), wheel_(static_cast<uint32_t>(entries_.size())) {
     free_.reserve(entries_.size());
     for (uint32_t i = 0; i < entries_.size(); ++i) {
       free_.push_back(static_cast<uint32_t>(entries_.size()) - 1 - i);
@@ -54,13 +54,13 @@ class HalfOpenTable {
     entries_[index] = HalfOpen{};
     entries_[index].used = true;
     entries_[index].sent_at = now;
-    wheel_.add(entries_[index].hook, now.after_ns(ns_per_s), now);
+    wheel_.add(index, now.after_ns(ns_per_s), now);
     return index;
   }
   void give_back(uint32_t index) {
     HalfOpen& entry = entries_[index];
     PENSTOCK_ASSERT(entry.used);
-    if (entry.hook.waits()) wheel_.remove(entry.hook);
+    if (wheel_.waits(index)) wheel_.remove(index);
     entry.used = false;
     free_.push_back(index);
   }
@@ -72,18 +72,18 @@ class HalfOpenTable {
   /// One whose time has come: its SYN-ACK is to go out again, or, with `retransmissions` beyond the
   /// most, it is to be given up. Null when there is none.
   [[nodiscard]] HalfOpen* take_due(Instant now) {
-    DeadlineHook* hook = wheel_.take_due(now);
-    if (hook == nullptr) return nullptr;
-    auto* entry = reinterpret_cast<HalfOpen*>(hook);
+    const uint32_t index = wheel_.take_due(now);
+    if (index == DeadlineWheel::none) return nullptr;
+    HalfOpen* entry = &entries_[index];
     ++entry->retransmissions;
     if (entry->retransmissions <= retransmissions_max) {
-      wheel_.add(entry->hook, now.after_ns(ns_per_s << entry->retransmissions), now);
+      wheel_.add(index, now.after_ns(ns_per_s << entry->retransmissions), now);
     }
     return entry;
   }
   [[nodiscard]] Instant deadline() const { return wheel_.next(); }
   [[nodiscard]] size_t memory_bytes() const {
-    return entries_.size() * (sizeof(HalfOpen) + sizeof(uint32_t));
+    return entries_.size() * (sizeof(HalfOpen) + sizeof(uint32_t)) + wheel_.memory_bytes();
   }
 
  private:

@@ -11,7 +11,8 @@ Neighbours::Neighbours(uint32_t count_max, const Secret& secret, StackCounters& 
       secret_(secret),
       counters_(counters),
       entries_(count_),
-      slots_(size_t{mask_} + 1) {
+      slots_(size_t{mask_} + 1),
+      wheel_(count_) {
   queries_.reserve(count_);
 }
 
@@ -29,7 +30,7 @@ Neighbours::Entry* Neighbours::find(const IpAddress& address) {
 }
 
 void Neighbours::forget(Entry& entry) {
-  if (entry.hook.waits()) wheel_.remove(entry.hook);
+  if (wheel_.waits(index_of(entry))) wheel_.remove(index_of(entry));
   uint32_t hole = hash_of(entry.address) & mask_;
   const auto index = static_cast<uint16_t>(&entry - entries_.data());
   while (slots_[hole] != index + 1) hole = (hole + 1) & mask_;
@@ -86,8 +87,8 @@ NeighbourRef Neighbours::entry_of(const IpAddress& address, Instant now) {
 }
 
 void Neighbours::set_timer(Entry& entry, uint64_t delay, Instant now) {
-  if (entry.hook.waits()) wheel_.remove(entry.hook);
-  wheel_.add(entry.hook, now.after_ns(delay), now);
+  if (wheel_.waits(index_of(entry))) wheel_.remove(index_of(entry));
+  wheel_.add(index_of(entry), now.after_ns(delay), now);
 }
 
 void Neighbours::ask(Entry& entry, uint64_t retry_ns, Instant now) {
@@ -149,8 +150,8 @@ void Neighbours::become_known(Entry& entry, const MacAddress& mac, State state, 
   entry.queries = 0;
   if (state == State::reachable) {
     set_timer(entry, reachable_ns, now);
-  } else if (entry.hook.waits()) {
-    wheel_.remove(entry.hook);
+  } else if (wheel_.waits(index_of(entry))) {
+    wheel_.remove(index_of(entry));
   }
 }
 
@@ -244,14 +245,14 @@ void Neighbours::expire_entry(Entry& entry, Instant now) {
 }
 
 void Neighbours::expire(Instant now) {
-  while (DeadlineHook* hook = wheel_.take_due(now)) {
-    expire_entry(*reinterpret_cast<Entry*>(hook), now);
+  for (uint32_t due; (due = wheel_.take_due(now)) != DeadlineWheel::none;) {
+    expire_entry(entries_[due], now);
   }
 }
 
 size_t Neighbours::memory_bytes() const {
   return entries_.size() * sizeof(Entry) + slots_.size() * sizeof(uint16_t) +
-         queries_.capacity() * sizeof(uint16_t);
+         queries_.capacity() * sizeof(uint16_t) + wheel_.memory_bytes();
 }
 
 }  // namespace penstock::engine::tcp

@@ -84,8 +84,7 @@ class Neighbours {
  private:
   // In this order: from `reachable` on packets are sent.
   enum class State : uint8_t { free, fresh, incomplete, failed, reachable, stale, delay, probe };
-  struct alignas(64) Entry {
-    DeadlineHook hook;  // first: found by a cast
+  struct Entry {
     IpAddress address;
     MacAddress mac;
     State state = State::free;
@@ -95,8 +94,10 @@ class Neighbours {
     uint16_t generation = 0;
     uint32_t used_s = 0;  // when packets were last sent by it, for who is pushed out
   };
-  static_assert(sizeof(Entry) == 64);
 
+  [[nodiscard]] uint32_t index_of(const Entry& entry) const {
+    return static_cast<uint32_t>(&entry - entries_.data());
+  }
   [[nodiscard]] uint32_t hash_of(const IpAddress& address) const;
   [[nodiscard]] Entry* find(const IpAddress& address);
   Entry* make(const IpAddress& address, Instant now, bool for_use);

@@ -45,6 +45,7 @@ Stack::State::State(const StackOptions& given)
       replies(options.mtu, counters),
       slots(places_for(options)),
       connections(std::make_unique<Connection[]>(places_for(options))),
+      wheel(places_for(options)),
       ready(places_for(options)),
       eventful(places_for(options)),
       transmitting(places_for(options)),
@@ -160,11 +161,11 @@ void Stack::State::settle(uint32_t index, Instant now) {
     }
   }
   const Instant deadline = connection.deadline();
-  if (deadline != Instant::never()) wheel.add_or_keep(slot.hook, deadline, now);
+  if (deadline != Instant::never()) wheel.add_or_keep(index, deadline, now);
   if (!connection.gone()) return;
   if (slot.hashed) leave_flows(index, now);
   if (!connection.done() || slot.attached) return;
-  if (slot.hook.waits()) wheel.remove(slot.hook);
+  if (wheel.waits(index)) wheel.remove(index);
   slot.used = false;
   ++slot.generation;
   free_places.push_back(index);
@@ -261,15 +262,28 @@ bool Stack::State::is_detached(ConnectionId id) const {
   return slot.used && !slot.attached && slot.generation == id.generation;
 }
 
+void Stack::State::expire_connections(Instant now) {
+  std::array<uint32_t, batch_packets> due;
+  for (size_t count = due.size(); count == due.size();) {
+    for (count = 0; count < due.size(); ++count) {
+      due[count] = wheel.take_due(now);
+      if (due[count] == DeadlineWheel::none) break;
+      prefetch(due[count], hot_lines);
+    }
+    for (const uint32_t index : std::span(due).first(count)) {
+      // One of these may have been given up for another's sake.
+      if (!slots[index].used) continue;
+      // Deadlines that moved away were left where they were.
+      Connection& connection = connections[index];
+      if (connection.deadline() <= now) connection.expire(now);
+      settle(index, now);
+    }
+  }
+}
+
 void Stack::State::expire(Instant now) {
   clock = now;
-  while (DeadlineHook* hook = wheel.take_due(now)) {
-    const auto index = static_cast<uint32_t>(reinterpret_cast<Slot*>(hook) - slots.data());
-    Connection& connection = connections[index];
-    // Deadlines that moved away were left where they were.
-    if (connection.deadline() <= now) connection.expire(now);
-    settle(index, now);
-  }
+  expire_connections(now);
   expire_half_open(now);
   while (time_waits.deadline() <= now) {
     const uint32_t oldest = time_waits.oldest();
@@ -289,7 +303,8 @@ size_t Stack::State::memory_bytes() const {
          time_waits.memory_bytes() + neighbours.memory_bytes() + replies.memory_bytes() +
          slots.size() * (sizeof(Slot) + sizeof(Connection) + 2 * sizeof(uint32_t)) +
          ready.memory_bytes() + eventful.memory_bytes() + transmitting.memory_bytes() +
-         detached.memory_bytes() + neighbour_news.capacity() * sizeof(NeighbourNews);
+         detached.memory_bytes() + wheel.memory_bytes() +
+         neighbour_news.capacity() * sizeof(NeighbourNews);
 }
 
 Stack::Stack(const StackOptions& options) : state_(std::make_unique<State>(options)) {}
@@ -336,6 +351,10 @@ void Stack::stop_listening(uint16_t port) {
 std::optional<ConnectionId> Stack::connect(const SocketAddress& peer, Instant now,
                                            bool (*usable)(const Flow&, void*), void* context) {
   return state_->connect(peer, now, usable, context);
+}
+
+void Stack::prefetch(ConnectionId id) const {
+  if (id.index < state_->slots.size()) state_->prefetch(id.index, State::all_lines);
 }
 
 void Stack::send(ConnectionId id, std::span<const Bytes> slices, Instant now) {

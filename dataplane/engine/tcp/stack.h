@@ -108,6 +108,9 @@ class Stack {
   [[nodiscard]] std::optional<ConnectionId> connect(const SocketAddress& peer, Instant now,
                                                     bool (*usable)(const Flow&, void*) = nullptr,
                                                     void* context = nullptr);
+  /// Says that a call with this id comes soon: a caller with many connections to send on asks for a
+  /// few ahead, and what the calls touch is there when they come.
+  void prefetch(ConnectionId id) const;
   /// As in engine.h. Calls with an id whose `closed` was reported do nothing.
   void send(ConnectionId id, std::span<const Bytes> slices, Instant now);
   void set_reading(ConnectionId id, bool on, Instant now);

@@ -11,7 +11,7 @@ constexpr size_t packets_ahead = 4;
 // A bucket is there when so many more packets have been parsed.
 constexpr size_t bucket_ahead = 4;
 
-void prefetch_packet(const PacketIn& packet) {
+[[gnu::always_inline]] inline void prefetch_packet(const PacketIn& packet) {
   // A device writes packets into the last level of the cache at best. Two lines hold the headers;
   // the rest is found by the machine itself, because checksums read it in order.
   __builtin_prefetch(packet.bytes.data());
@@ -44,7 +44,8 @@ void Stack::State::input_batch(std::span<const PacketIn> packets, Instant now) {
     // Between two checksums, so that there are never more lines on their way than the core can ask
     // for (about 24): what is beyond that waits for the others.
     if (i >= bucket_ahead && batch[i - bucket_ahead].kind == PacketKind::tcp) {
-      prefetch(flows.likely(batch_hashes[i - bucket_ahead]));
+      const FlowValue likely = flows.likely(batch_hashes[i - bucket_ahead]);
+      if (likely.kind == FlowKind::connection) prefetch(likely.index, hot_lines);
     }
     if (i >= packets.size()) continue;
     if (i + packets_ahead < packets.size()) prefetch_packet(packets[i + packets_ahead]);

@@ -134,7 +134,7 @@ std::span<PacketOut> Stack::State::output(std::span<PacketOut> room, Instant now
   }
   while (count < room.size() && !ready.empty()) {
     const uint32_t index = ready.front();
-    if (ready.size() > 3) prefetch({FlowKind::connection, ready.at(3)});
+    if (ready.size() > 3) prefetch(ready.at(3), all_lines);
     ready.pop();
     if (!slots[index].used) {
       slots[index].ready = false;

@@ -35,8 +35,10 @@ struct Stack::State {
   // connections are on their way from memory meanwhile. 16 times 5 lines of 64 bytes are a tenth of
   // a first-level cache.
   static constexpr size_t batch_packets = 16;
-  // Of a connection, what a segment in order touches: connection.h has it in front.
-  static constexpr size_t connection_lines = 11;
+  // Of a connection, what a segment in order touches (connection.h has it in front), and all of it:
+  // who sends needs nearly everything.
+  static constexpr size_t hot_lines = 4;
+  static constexpr size_t all_lines = sizeof(Connection) / 64;
   // Segments that one connection sends before the next has its turn; 64 KiB is about 45.
   static constexpr uint32_t turn_segments = 16;
   static constexpr size_t ports_max = 16;
@@ -47,7 +49,6 @@ struct Stack::State {
 
   /// What the stack itself knows of a connection: one line of the cache.
   struct alignas(64) Slot {
-    DeadlineHook hook;  // first: found by a cast
     FlowKey flow;
     uint32_t generation = 0;
     NeighbourRef neighbour;
@@ -89,6 +90,7 @@ struct Stack::State {
                                                     void* context);
   [[nodiscard]] std::span<StackEvent> events(std::span<StackEvent> room);
   void expire(Instant now);
+  void expire_connections(Instant now);
   [[nodiscard]] size_t memory_bytes() const;
 
   // stack_input.cc: packets of TCP
@@ -96,13 +98,10 @@ struct Stack::State {
   void input_batch(std::span<const PacketIn> packets, Instant now);
   // Inlined by force: g++ takes a function that does nothing but prefetch for one without effect,
   // and its calls away.
-  [[gnu::always_inline]] void prefetch(FlowValue value) const {
-    if (value.kind != FlowKind::connection) return;
-    __builtin_prefetch(&slots[value.index]);
-    const auto* connection = reinterpret_cast<const uint8_t*>(&connections[value.index]);
-    for (size_t line = 0; line < connection_lines; ++line) {
-      __builtin_prefetch(connection + line * 64);
-    }
+  [[gnu::always_inline]] void prefetch(uint32_t index, size_t lines) const {
+    __builtin_prefetch(&slots[index]);
+    const auto* connection = reinterpret_cast<const uint8_t*>(&connections[index]);
+    for (size_t line = 0; line < lines; ++line) __builtin_prefetch(connection + line * 64);
   }
   [[nodiscard]] bool take_segment(const PacketIn& packet, const ParsedPacket& parsed, uint32_t hash,
                                   Instant now);
