@@ -202,7 +202,7 @@ class alignas(64) Connection {
   [[nodiscard]] bool receive_ack(const SegmentIn& segment, Instant now);
   void process_ack(const SegmentIn& segment, Instant now);
   void take_progress(const SegmentIn& segment, AckDigest& digest, Instant now);
-  [[nodiscard]] bool update_send_window(const SegmentIn& segment);
+  [[nodiscard]] bool update_send_window(const SegmentIn& segment, bool progress);
   [[nodiscard]] bool sample_rtt(const SegmentIn& segment, const AckDigest& digest, bool progress,
                                 bool duplicate_seen, Instant now);
   void process_sacks(const SegmentIn& segment, AckDigest& digest, bool& duplicate_seen);

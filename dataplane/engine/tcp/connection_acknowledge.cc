@@ -32,7 +32,7 @@ bool Connection::receive_ack(const SegmentIn& segment, Instant now) {
 
 void Connection::process_ack(const SegmentIn& segment, Instant now) {
   const bool progress = after(segment.acknowledgment, send_unacked_);
-  const bool window_changed = update_send_window(segment);
+  const bool window_changed = update_send_window(segment, progress);
   if (!sending_ || (!progress && scoreboard_.empty())) {
     if (window_changed) {
       output_wanted_ = true;
@@ -86,9 +86,11 @@ void Connection::take_progress(const SegmentIn& segment, AckDigest& digest, Inst
   progress_at_ = now;
 }
 
-/// SND.WL1 and SND.WL2 keep a late segment from bringing back an old window.
-bool Connection::update_send_window(const SegmentIn& segment) {
-  const bool newer = before(window_sequence_, segment.sequence) ||
+/// SND.WL1 and SND.WL2 keep a late segment from bringing back an old window. What acknowledges more
+/// than was known is never late, whatever its sequence number: the window counts from there, and
+/// the old one would reach further than was ever offered.
+bool Connection::update_send_window(const SegmentIn& segment, bool progress) {
+  const bool newer = progress || before(window_sequence_, segment.sequence) ||
                      (window_sequence_ == segment.sequence &&
                       at_or_before(window_acknowledgment_, segment.acknowledgment));
   if (!newer) return false;

@@ -20,6 +20,7 @@ void expect_whole(TwoEnds& ends) {
     const End& other = end == &ends.active_ ? ends.passive_ : ends.active_;
     EXPECT_TRUE(end->closed_) << name;
     EXPECT_FALSE(end->wrong_bytes_) << name;
+    EXPECT_EQ(end->wrong_segment_, "") << name;
     EXPECT_EQ(end->received_, other.options_.send_bytes) << name;
     EXPECT_EQ(end->reported_sent_, end->options_.send_bytes) << name;
     EXPECT_EQ(end->reason_, EndReason::ours) << name;

@@ -39,6 +39,9 @@ void End::open(bool active, Instant now) {
 /// What the half-open table of a stack does, for one peer.
 void End::handshake(const SegmentIn& segment, Instant now) {
   if (segment.has(flag::syn)) {
+    const bool scaled =
+        options_.scaling && segment.options.window_scale != TcpOptions::no_window_scale;
+    scale_ = scaled ? segment.options.window_scale : 0;
     syn_seen_ = true;
     syn_ = segment;
     syn_.payload = {};
@@ -66,6 +69,33 @@ void End::handshake(const SegmentIn& segment, Instant now) {
       now);
 }
 
+void End::note_window(const SegmentIn& segment) {
+  if (segment.has(flag::syn)) {
+    const bool scaling = segment.options.window_scale != TcpOptions::no_window_scale;
+    scale_ = scaling ? segment.options.window_scale : 0;
+  }
+  if (!segment.has(flag::ack)) return;
+  const uint32_t window =
+      segment.has(flag::syn) ? segment.window : uint32_t{segment.window} << scale_;
+  const uint32_t edge = segment.acknowledgment + window;
+  if (!edge_known_ || after(edge, edge_)) edge_ = edge;
+  edge_known_ = true;
+}
+
+/// Nothing beyond the window, and of SACK only the first may tell of what was acknowledged.
+void End::check_segment(const SegmentOut& segment, size_t bytes) {
+  const uint32_t end = segment.sequence + static_cast<uint32_t>(bytes);
+  if (bytes > 0 && edge_known_ && after(end, edge_)) wrong_segment_ = "beyond the window";
+  const TcpOptions& options = segment.options;
+  for (size_t i = 0; i < options.sack_count; ++i) {
+    const SequenceRange& range = options.sacks[i];
+    const bool below = at_or_before(range.begin, segment.acknowledgment);
+    if (!before(range.begin, range.end)) wrong_segment_ = "an empty range";
+    if (i > 0 && below) wrong_segment_ = "a range that is acknowledged";
+  }
+  if ((segment.flags & flag::ack) != 0 && bytes > 1460) wrong_segment_ = "too long";
+}
+
 void End::emit(const SegmentOut& segment) {
   Packet packet;
   SegmentIn& in = packet.segment;
@@ -79,6 +109,7 @@ void End::emit(const SegmentOut& segment) {
     const Bytes slice = segment.slices[i];
     packet.bytes.insert(packet.bytes.end(), slice.begin(), slice.end());
   }
+  check_segment(segment, packet.bytes.size());
   out_.push_back(std::move(packet));
   ++segments_out_;
 }
@@ -114,6 +145,7 @@ void End::take_input(std::vector<std::unique_ptr<Packet>> arrived, Instant now) 
       continue;
     }
     const SegmentIn& segment = packet->segment;
+    note_window(segment);
     if (connection_.receive(segment, now)) lent_[segment.token.value] = std::move(packet);
     if (connection_.gone()) time_wait_ = connection_.time_wait();
   }

@@ -81,6 +81,7 @@ class End {
   bool ended_ = false;
   bool closed_ = false;
   bool wrong_bytes_ = false;
+  std::string wrong_segment_;  // the first that should not have been sent
   EndReason reason_{};
   Instant closed_at_;
   uint64_t held_max_ = 0;
@@ -96,6 +97,8 @@ class End {
   void write(Instant now);
   void send_out(Instant now);
   void emit(const SegmentOut& segment);
+  void check_segment(const SegmentOut& segment, size_t bytes);
+  void note_window(const SegmentIn& segment);
   void give_back();
 
   Prng prng_;
@@ -117,6 +120,10 @@ class End {
   SegmentIn syn_;
   Instant syn_ack_at_ = Instant::never();
   uint32_t own_first_ = 0;
+  // How far the peer has let us send.
+  bool edge_known_ = false;
+  uint32_t edge_ = 0;
+  uint8_t scale_ = 0;
   std::optional<TimeWaitState> time_wait_;
 };
 
