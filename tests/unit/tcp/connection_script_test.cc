@@ -150,6 +150,15 @@ const Case plain_cases[] = {
       > . 0:400 ack 0
       +10 < . 0:0 ack 400 win 2000
       > P. 400:500 ack 0)"},
+    {"an_acknowledgment_that_comes_late_by_its_number_brings_its_window", R"(
+      send 1000
+      > P. 0:1000 ack 0
+      +10 < . 100:200 ack 0 win 60000
+      > . 1000:1000 ack 0 sack 100-200
+      +0 < . 0:100 ack 1000 win 0
+      > . 1000:1000 ack 200
+      send 1000
+      > none)"},
     {"without_credit_the_window_closes_and_opens_again", R"(
       reading off
       +0 < . 0:1000 ack 0
