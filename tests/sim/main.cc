@@ -35,9 +35,11 @@ bool run_seed(uint64_t seed, bool trace, bool tell, const char* program, uint64_
   const penstock::sim::Outcome outcome = scenario.run();
   media_checked += outcome.media_checked;
   if (tell) {
-    std::printf("%llu steps, %llu media messages checked\n",
-                static_cast<unsigned long long>(outcome.steps),
-                static_cast<unsigned long long>(outcome.media_checked));
+    std::printf(
+        "%llu steps, %llu media messages checked, %llu of them over %u carriers of tunnels\n",
+        static_cast<unsigned long long>(outcome.steps),
+        static_cast<unsigned long long>(outcome.media_checked),
+        static_cast<unsigned long long>(outcome.media_tunneled), outcome.carriers);
   }
   if (outcome.failures.empty()) return true;
   std::printf("seed %llu (%s):\n", static_cast<unsigned long long>(seed),

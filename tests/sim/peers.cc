@@ -13,6 +13,9 @@ constexpr uint8_t type_data = 18;
 // order can be checked.
 constexpr size_t unsent_bytes_max = 512 * 1024;
 
+// A record that is none ends its connection at once; the rest is the way there and back.
+constexpr uint64_t shown_out_ms_max = 2'000;
+
 // "@setDataFrame" as an AMF0 string: marker, length, 13 characters. It is not relayed.
 constexpr size_t set_data_frame_bytes = 16;
 
@@ -34,39 +37,20 @@ bool RtmpPeer::step() {
 
 void RtmpPeer::read() {
   size_t left = appetite();
-  uint8_t chunk[16 * 1024];
-  while (left > 0 && !failed_) {
-    const size_t bytes = peer_.read(MutableBytes{chunk}.first(std::min(left, sizeof chunk)));
+  while (left > 0) {
+    plain_.clear();
+    const size_t bytes = way_->read(left, plain_);
+    if (!failed_ && !plain_.empty()) use(plain_);
+    failed_ = failed_ || way_->failed();
     if (bytes == 0) break;
     left -= bytes;
-    if (layer_ != nullptr) {
-      open({chunk, bytes});
-    } else {
-      use({chunk, bytes});
-    }
   }
-  if (peer_.was_reset() || (peer_.at_end() && leaves_at_end())) depart(false);
+  if (way_->was_reset() || (way_->at_end() && leaves_at_end())) depart(false);
 }
 
-void RtmpPeer::travel_in(std::unique_ptr<tunnel::Layer> layer, bool has_handshake) {
-  layer_ = std::move(layer);
+void RtmpPeer::travel_by(std::unique_ptr<Way> way, bool has_handshake) {
+  way_ = std::move(way);
   if (has_handshake) initiator_.skip_handshake();
-  open({});
-}
-
-void RtmpPeer::open(Bytes sealed) {
-  uint8_t room[4096];
-  for (;;) {
-    const auto opened = layer_->open(sealed, room, unsent_);
-    if (!opened) {
-      failed_ = true;
-      return;
-    }
-    if (opened->input_bytes == 0 && opened->output_bytes == 0) return;
-    sealed = sealed.subspan(opened->input_bytes);
-    if (opened->output_bytes > 0) use(Bytes{room}.first(opened->output_bytes));
-    if (failed_) return;
-  }
 }
 
 void RtmpPeer::use(Bytes plain) {
@@ -83,33 +67,14 @@ void RtmpPeer::use(Bytes plain) {
 }
 
 void RtmpPeer::flush() {
-  if (unsent_at_ == unsent_.size()) {
-    unsent_.clear();
-    unsent_at_ = 0;
-  }
-  if (!initiator_.outbox().empty() && (layer_ == nullptr || layer_->established())) {
-    const std::vector<uint8_t> more = initiator_.outbox().take();
-    if (layer_ != nullptr) {
-      layer_->seal(more, unsent_);
-    } else {
-      unsent_.insert(unsent_.end(), more.begin(), more.end());
-    }
-  }
-  while (unsent_at_ < unsent_.size()) {
-    const size_t bytes = peer_.write(Bytes{unsent_}.subspan(unsent_at_));
-    if (bytes == 0) break;
-    unsent_at_ += bytes;
-  }
+  if (!initiator_.outbox().empty()) way_->send(initiator_.outbox().take());
+  way_->flush();
 }
 
 void RtmpPeer::depart(bool with_reset) {
   if (gone_) return;
   gone_ = true;
-  if (with_reset) {
-    peer_.reset();
-  } else {
-    peer_.close();
-  }
+  way_->close(with_reset);
 }
 
 void SimPublisher::on_event(const rtmp::InitiatorEvent& event) {
@@ -128,7 +93,7 @@ void SimPublisher::act() {
   if (failed_ || (leaving_ && source_ == nullptr)) return depart(prng_.chance(500));
   if (source_ == nullptr) return;
   for (int burst = 0; burst < 20 && messages_left_ > 0 && network_.now() >= next_at_; ++burst) {
-    if (unsent_.size() - unsent_at_ > unsent_bytes_max) break;
+    if (way_->unsent_bytes() > unsent_bytes_max) break;
     const MediaMessage message = source_->next();
     initiator_.send(message.type, message.timestamp, message.body);
     --messages_left_;
@@ -144,20 +109,25 @@ void SimPublisher::end() {
       return depart(true);
     case PublisherEnding::falls_silent:
       return;
-    case PublisherEnding::sends_garbage: {
-      if (unsent_at_ < unsent_.size()) return;  // whole messages first
-      oracle_.tainted.insert(name_);
-      uint8_t garbage[512];
-      prng_.fill(garbage);
-      peer_.write(garbage);
+    case PublisherEnding::sends_garbage:
+      if (spoilt_at_ == Instant::never()) {
+        if (way_->unsent_bytes() > 0) return;  // whole messages first
+        spoilt_at_ = network_.now();
+        if (way_->spoil(prng_)) oracle_.tainted.insert(name_);
+      }
+      if (oracle_.calm && network_.now() > spoilt_at_.after_ms(shown_out_ms_max))
+        oracle_.fail("publisher of " + name_ + ": still here after what TLS does not take");
       if (leaving_) depart(true);
       return;
-    }
     case PublisherEnding::orderly:
-      if (!ended_orderly_) initiator_.finish();
+      if (!ended_orderly_) {
+        initiator_.finish();
+        flush();
+        way_->finish();
+      }
       ended_orderly_ = true;
       flush();
-      if (unsent_at_ == unsent_.size()) depart(false);
+      if (way_->finished()) depart(false);
       return;
   }
 }

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "penstock/rtmp/initiator.h"
-#include "penstock/tunnel/layer.h"
 #include "tests/sim/media_source.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/ways.h"
 
 namespace penstock::sim {
 
@@ -21,6 +21,7 @@ struct Oracle {
   std::set<std::string> tainted;  // names under which garbage went out: it may look like media
   std::vector<std::string> failures;
   bool trace = false;
+  bool calm = false;  // whoever is to be shown out is shown out soon
 
   MediaSource& add(const std::string& name);
   void fail(std::string text) {
@@ -34,15 +35,16 @@ class RtmpPeer {
  public:
   RtmpPeer(SimNetwork& network, SimPeer peer, rtmp::InitiatorSettings settings, uint64_t seed)
       : network_(network),
-        peer_(std::move(peer)),
+        way_(std::make_unique<DirectWay>(std::move(peer))),
         name_(settings.name),
         initiator_(std::move(settings), seed),
         prng_(seed) {}
   virtual ~RtmpPeer() = default;
 
-  /// What its bytes travel in, and whether that has RTMP's handshake in it. Before the first step()
-  /// only.
-  void travel_in(std::unique_ptr<tunnel::Layer> layer, bool has_handshake);
+  /// Another way than the connection that it was made with, and whether that has RTMP's handshake
+  /// in it. Before the first step() only.
+  void travel_by(std::unique_ptr<Way> way, bool has_handshake);
+  [[nodiscard]] const Way& way() const { return *way_; }
 
   /// Moves bytes and acts. False when the peer has left and will do nothing more.
   bool step();
@@ -60,17 +62,14 @@ class RtmpPeer {
   void flush();
   void read();
   void use(Bytes plain);
-  void open(Bytes sealed);
   void depart(bool with_reset);
 
   SimNetwork& network_;
-  SimPeer peer_;
+  std::unique_ptr<Way> way_;
   std::string name_;
   rtmp::Initiator initiator_;
-  std::unique_ptr<tunnel::Layer> layer_;
   Prng prng_;
-  std::vector<uint8_t> unsent_;
-  size_t unsent_at_ = 0;
+  std::vector<uint8_t> plain_;  // of one read: memory that is kept
   bool gone_ = false;
   bool failed_ = false;  // the other side sent what an Initiator does not understand
 };
@@ -88,6 +87,7 @@ class SimPublisher final : public RtmpPeer {
         ending_(ending) {}
 
   void leave() override { leaving_ = true; }
+  void end_by(PublisherEnding ending) { ending_ = ending; }
   [[nodiscard]] const MediaSource* source() const { return source_; }
   [[nodiscard]] bool refused() const { return refused_; }
   /// Every message that was made has been written to the network, in order, before an orderly end.
@@ -108,6 +108,7 @@ class SimPublisher final : public RtmpPeer {
   bool ending_now_ = false;
   bool refused_ = false;
   bool ended_orderly_ = false;
+  Instant spoilt_at_ = Instant::never();
 };
 
 enum class PlayerSpeed : uint8_t { fast, slow, stalls };

@@ -23,6 +23,12 @@ constexpr uint64_t settle_ms_max = 120'000;
 
 constexpr uint32_t tunnels_max = 8;
 
+// In a run.
+constexpr size_t hostiles_max = 8;
+
+// The end of a connection is there and back by then, where nothing goes wrong.
+constexpr uint64_t shown_out_ms_max = 2'000;
+
 // The stop flag gives peers a second.
 constexpr uint64_t stop_ms_max = 1'500;
 
@@ -49,6 +55,8 @@ Plan Scenario::plan_of(Prng& prng) {
   plan.faults.window_bytes_min = plan.faults.window_bytes_max = 256 * 1024;
   if (plan.calm) {
     plan.control = prng.chance(500) ? ControlMode::absent : ControlMode::answers;
+    plan.sniffs = prng.chance(250);
+    plan.hostiles = plan.sniffs ? static_cast<uint32_t>(prng.below(4)) : 0;
     return plan;
   }
   plan.control = static_cast<ControlMode>(prng.below(5));
@@ -68,7 +76,9 @@ Plan Scenario::plan_of(Prng& prng) {
   plan.ends_by_stop = prng.chance(200);
   plan.coalesces = prng.chance(500);
   plan.crowd = prng.chance(60);
-  plan.sniffs = prng.chance(400);
+  plan.sniffs = prng.chance(350);
+  plan.hostiles = plan.sniffs ? static_cast<uint32_t>(prng.below(5)) : 0;
+  if (prng.chance(300)) plan.handshakes_per_second = 1 + prng.below(4);  // most have to wait
   if (plan.crowd) {  // 40 joiners of a GOP of 150 messages on one other worker: more than a ring
                      // holds
     plan.players = 40 + static_cast<uint32_t>(prng.below(40));
@@ -80,6 +90,7 @@ Plan Scenario::plan_of(Prng& prng) {
 Scenario::Scenario(uint64_t seed, bool trace)
     : prng_(seed), plan_(plan_of(prng_)), trace_(trace), network_(prng_.next(), plan_.faults) {
   oracle_.trace = trace;
+  oracle_.calm = plan_.calm;
   build();
 }
 
@@ -104,7 +115,8 @@ std::string Scenario::describe() const {
       << plan_.faults.reset << (plan_.clock_jumps ? ", clock jumps" : "")
       << (plan_.workers_stall ? ", workers stall" : "") << (plan_.crowd ? ", a crowd" : "")
       << (plan_.coalesces ? ", coalesces" : "") << (plan_.sniffs ? ", sniffs" : "")
-      << (plan_.ends_by_stop ? ", ends by stop" : "") << (plan_.noises > 0 ? ", noise" : "");
+      << (plan_.ends_by_stop ? ", ends by stop" : "") << (plan_.noises > 0 ? ", noise" : "")
+      << (plan_.hostiles > 0 ? ", hostile carriers" : "");
   return out.str();
 }
 
@@ -176,6 +188,8 @@ void Scenario::build_transports(const std::vector<engine::Engine*>& engines) {
     options.engines = engines;
     transports_.push_back(
         std::make_unique<transport::TransportEngine>(*engines_[id], std::move(options)));
+    transports_.back()->set_rates({.tls_handshakes_per_second = plan_.handshakes_per_second,
+                                   .rtmpe_handshakes_per_second = plan_.handshakes_per_second});
   }
 }
 
@@ -183,22 +197,54 @@ std::string Scenario::some_name() {
   return std::string(1, static_cast<char>('a' + prng_.below(plan_.names)));
 }
 
-/// RTMPE in any of its forms, or TLS. What a key agreement costs is real even here, so only for
-/// some.
-void Scenario::maybe_encipher(RtmpPeer& peer) {
-  if (!plan_.sniffs || !prng_.chance(150)) return;
-  if (prng_.chance(400)) {
-    static const tls::InitiatorContext initiators;
-    peer.travel_in(tls::TlsLayer::initiate(initiators), false);
-    return;
+/// RTMPE in any of its forms, TLS, or requests. What a key agreement costs is real even here, so
+/// only for some. True: TLS, and nothing else.
+bool Scenario::choose_way(RtmpPeer& peer) {
+  const uint64_t way = plan_.sniffs ? prng_.below(1000) : 1000;
+  if (way < 50) {
+    peer.travel_by(connect_tls(), false);
+    return true;
   }
-  constexpr uint8_t forms[] = {6, 8, 9};
-  peer.travel_in(std::make_unique<tunnel::RtmpeLayer>(
-                     tunnel::RtmpeSettings{.initiates = true,
-                                           .version = forms[prng_.below(3)],
-                                           .random_seed = prng_.next(),
-                                           .exponent = tunnel::DhExponent{4, 5, 6}}),
-                 true);
+  if (way < 120) {
+    constexpr uint8_t forms[] = {6, 8, 9};
+    auto layer = std::make_unique<tunnel::RtmpeLayer>(
+        tunnel::RtmpeSettings{.initiates = true,
+                              .version = forms[prng_.below(3)],
+                              .random_seed = prng_.next(),
+                              .exponent = tunnel::DhExponent{4, 5, 6}});
+    peer.travel_by(
+        std::make_unique<DirectWay>(network_.connect(some_engine()), std::move(layer), false),
+        true);
+  } else if (way < 300) {
+    peer.travel_by(make_tunnel(), false);
+  } else {
+    peer.travel_by(std::make_unique<DirectWay>(network_.connect(some_engine())), false);
+  }
+  return false;
+}
+
+std::unique_ptr<DirectWay> Scenario::connect_tls() {
+  static const tls::InitiatorContext initiators;
+  return std::make_unique<DirectWay>(network_.connect(some_engine()),
+                                     tls::TlsLayer::initiate(initiators), true);
+}
+
+std::unique_ptr<TunnelWay> Scenario::make_tunnel() {
+  const bool secure = prng_.chance(200);
+  const auto connect = [this, secure] {
+    if (secure) return connect_tls();
+    return std::make_unique<DirectWay>(network_.connect(some_engine()));
+  };
+  return std::make_unique<TunnelWay>(
+      network_, connect, static_cast<uint32_t>(prng_.below(secure ? 4 : 20)), prng_.next());
+}
+
+void Scenario::add_hostile() {
+  const auto hostility =
+      static_cast<Hostility>(prng_.below(static_cast<uint64_t>(Hostility::count_)));
+  const bool secure = hostility == Hostility::spoils || prng_.chance(80);
+  auto way = secure ? connect_tls() : std::make_unique<DirectWay>(network_.connect(some_engine()));
+  hostiles_.push_back(std::make_unique<HostileCarrier>(std::move(way), hostility, prng_.next()));
 }
 
 /// Another set of certificates; connections keep what they began with.
@@ -222,10 +268,11 @@ void Scenario::add_publisher() {
   const auto ending =
       plan_.calm ? PublisherEnding::orderly : static_cast<PublisherEnding>(prng_.below(4));
   const uint32_t messages = 20 + static_cast<uint32_t>(prng_.below(800));
-  publishers_.push_back(std::make_unique<SimPublisher>(network_, network_.connect(some_engine()),
-                                                       settings, prng_.next(), oracle_, messages,
-                                                       ending));
-  maybe_encipher(*publishers_.back());
+  publishers_.push_back(std::make_unique<SimPublisher>(network_, SimPeer{}, settings, prng_.next(),
+                                                       oracle_, messages, ending));
+  // What TLS carries cannot be changed unnoticed: that ends this one's stream and nobody else's.
+  if (choose_way(*publishers_.back()) && plan_.calm && prng_.chance(300))
+    publishers_.back()->end_by(PublisherEnding::sends_garbage);
 }
 
 void Scenario::add_player() {
@@ -236,9 +283,9 @@ void Scenario::add_player() {
   settings.tc_url = "rtmp://sim/live";
   const auto speed = plan_.calm || prng_.chance(500) ? PlayerSpeed::fast
                                                      : static_cast<PlayerSpeed>(prng_.below(3));
-  players_.push_back(std::make_unique<SimPlayer>(network_, network_.connect(some_engine()),
-                                                 settings, prng_.next(), oracle_, speed));
-  maybe_encipher(*players_.back());
+  players_.push_back(
+      std::make_unique<SimPlayer>(network_, SimPeer{}, settings, prng_.next(), oracle_, speed));
+  (void)choose_way(*players_.back());
 }
 
 /// Peers come over the first half; those that left are followed by others.
@@ -264,6 +311,8 @@ void Scenario::come_and_go() {
   if (noises_.size() < plan_.noises && prng_.chance(30)) {
     noises_.push_back(std::make_unique<SimNoise>(network_.connect(some_engine()), prng_.next()));
   }
+  if (here(hostiles_) < plan_.hostiles && hostiles_.size() < hostiles_max && prng_.chance(20))
+    add_hostile();
 }
 
 uint64_t Scenario::step_ns() {
@@ -286,6 +335,7 @@ void Scenario::step() {
   for (auto& player : players_) player->step();
   if (!leaving_) {
     for (auto& noise : noises_) noise->step();
+    for (auto& hostile : hostiles_) hostile->step(network_.now());
   }
   for (uint64_t turns = 1 + prng_.below(plan_.workers * 2); turns > 0; --turns) {
     const auto worker = static_cast<WorkerId>(prng_.below(plan_.workers));
@@ -345,7 +395,12 @@ Outcome Scenario::run() {
   Outcome outcome;
   outcome.failures = oracle_.failures;
   for (const auto& player : players_) {
-    for (const auto& [source, got] : player->got()) outcome.media_checked += got.count;
+    const auto* tunnel = dynamic_cast<const TunnelWay*>(&player->way());
+    for (const auto& [source, got] : player->got()) {
+      outcome.media_checked += got.count;
+      outcome.media_tunneled += tunnel != nullptr ? got.count : 0;
+    }
+    outcome.carriers += tunnel != nullptr ? tunnel->carriers() : 0;
   }
   outcome.steps = steps_;
   return outcome;
@@ -358,10 +413,12 @@ void Scenario::everybody_leaves() {
     const Instant until = network_.now().after_ms(3000);
     while (network_.now() < until) step();
     check_nothing_missing();
+    check_tunnels();
   }
   for (auto& publisher : publishers_) publisher->leave();
   for (auto& player : players_) player->leave();
   for (auto& noise : noises_) noise->leave();
+  for (auto& hostile : hostiles_) hostile->leave();
 }
 
 /// Until nobody is connected and nothing is between workers any more.
@@ -447,6 +504,25 @@ void Scenario::check_nothing_missing() {
       const bool to_the_end = got.last == last || succeeded;
       if (!to_the_end || got.count != got.last - got.first + 1) fail(what);
     }
+  }
+}
+
+/// In a calm run no tunnel comes to harm by what happens to its carriers, and who sends what TLS
+/// does not take is shown out.
+void Scenario::check_tunnels() {
+  const auto check = [&](const RtmpPeer& peer, const char* what) {
+    const auto* tunnel = dynamic_cast<const TunnelWay*>(&peer.way());
+    if (tunnel != nullptr && tunnel->ended_by_other_side())
+      fail(std::string("calm, and the tunnel of a ") + what + " was ended");
+  };
+  for (const auto& publisher : publishers_) {
+    if (!publisher->refused()) check(*publisher, "publisher");
+  }
+  for (const auto& player : players_) check(*player, "player");
+  for (const auto& hostile : hostiles_) {
+    const bool still_here = hostile->spoilt_at() < network_.now() &&
+                            hostile->spoilt_at().after_ms(3000 + shown_out_ms_max) < network_.now();
+    if (still_here) fail("calm, and a carrier is still here after what TLS does not take");
   }
 }
 

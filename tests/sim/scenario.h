@@ -9,6 +9,7 @@
 #include "dataplane/transport/transport_engine.h"
 #include "dataplane/worker.h"
 #include "tests/sim/control_plane.h"
+#include "tests/sim/hostile_carrier.h"
 #include "tests/sim/peers.h"
 #include "tests/sim/sim_engine.h"
 
@@ -29,19 +30,23 @@ struct Plan {
   uint32_t publishers = 1;
   uint32_t players = 1;
   uint32_t noises = 0;
+  uint32_t hostiles = 0;  // at a time, of those that speak HTTP
   uint64_t duration_ms = 0;
   bool clock_jumps = false;
   bool workers_stall = false;  // rings fill
   bool crowd = false;          // many players come at once
   bool coalesces = false;
-  bool sniffs = false;        // layers may lie between engines and workers
-  bool ends_by_stop = false;  // the process is told to stop with everybody connected
+  bool sniffs = false;                   // layers may lie between engines and workers
+  uint64_t handshakes_per_second = 200;  // that a worker begins, of TLS and of RTMPE
+  bool ends_by_stop = false;             // the process is told to stop with everybody connected
 };
 
 /// What a run came to. Failures empty: every checker is content.
 struct Outcome {
   std::vector<std::string> failures;
   uint64_t media_checked = 0;
+  uint64_t media_tunneled = 0;  // of these, to players over RTMPT
+  uint32_t carriers = 0;        // of all tunnels
   uint64_t steps = 0;
 };
 
@@ -63,7 +68,10 @@ class Scenario {
   void build_transports(const std::vector<engine::Engine*>& engines);
   void come_and_go();
   void add_publisher();
-  void maybe_encipher(RtmpPeer& peer);
+  bool choose_way(RtmpPeer& peer);
+  std::unique_ptr<DirectWay> connect_tls();
+  std::unique_ptr<TunnelWay> make_tunnel();
+  void add_hostile();
   void renew_certificates();
   void add_player();
   SimEngine& some_engine() { return *engines_[prng_.below(engines_.size())]; }
@@ -76,6 +84,7 @@ class Scenario {
   void stop();
   void check_end();
   void check_nothing_missing();
+  void check_tunnels();
   void drain_logs();
   [[nodiscard]] bool all_gone() const;
   [[nodiscard]] uint64_t counted(control::Counter counter) const;
@@ -103,6 +112,7 @@ class Scenario {
   std::vector<std::unique_ptr<SimPublisher>> publishers_;
   std::vector<std::unique_ptr<SimPlayer>> players_;
   std::vector<std::unique_ptr<SimNoise>> noises_;
+  std::vector<std::unique_ptr<HostileCarrier>> hostiles_;
   uint64_t steps_ = 0;
   bool leaving_ = false;
 };
