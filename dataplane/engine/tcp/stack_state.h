@@ -37,7 +37,7 @@ struct Stack::State {
   static constexpr size_t batch_packets = 16;
   // Of a connection, what a segment in order touches (connection.h has it in front), and all of it:
   // who sends needs nearly everything.
-  static constexpr size_t hot_lines = 4;
+  static constexpr size_t hot_lines = Connection::hot_bytes / 64;
   static constexpr size_t all_lines = sizeof(Connection) / 64;
   // Segments that one connection sends before the next has its turn; 64 KiB is about 45.
   static constexpr uint32_t turn_segments = 16;
@@ -100,6 +100,7 @@ struct Stack::State {
   // and its calls away.
   [[gnu::always_inline]] void prefetch(uint32_t index, size_t lines) const {
     __builtin_prefetch(&slots[index]);
+    wheel.prefetch(index);
     const auto* connection = reinterpret_cast<const uint8_t*>(&connections[index]);
     for (size_t line = 0; line < lines; ++line) __builtin_prefetch(connection + line * 64);
   }
