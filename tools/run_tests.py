@@ -17,8 +17,8 @@ SUITES = ("unit", "conformance", "fuzz", "sim", "compile_fail", "tidy", "bench",
 THREADED = ("unit_base", "unit_control", "unit_dataplane", "unit_controlplane", "conformance", "sim", "leases")
 # The checks of the sources do not depend on the build, and benches under a sanitizer measure nothing.
 ONLY_RELEASE = ("compile_fail", "tidy", "bench")
-# No suite may hang the run: about four times what the slowest takes on two cores.
-MESON_SECONDS_MAX, E2E_SECONDS_MAX = 400, 420
+# No suite may hang the run: about three times what the slowest takes on two cores.
+MESON_SECONDS_MAX, E2E_SECONDS_MAX = 600, 1000
 
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
