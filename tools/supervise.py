@@ -174,12 +174,14 @@ def check_config(path):
         sys.exit(1)
 
 
-def control_answers(path):
+def is_healthy(path):
+    """penstock-control answers, and has its data plane."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1)
             probe.connect(str(path))
-        return True
+            probe.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b" 200 " in probe.recv(64)
     except OSError:
         return False
 
@@ -199,7 +201,7 @@ def wait_until_ready(setup, programs):
         for program in programs:
             if program.ended():
                 return f"run: {program.name} did not start ({ending(program.child.returncode)}); its reason is above"
-        if control_answers(setup.socket) and rtmp_answers(setup.rtmp[0]):
+        if is_healthy(setup.socket) and rtmp_answers(setup.rtmp[0]):
             return None
         time.sleep(0.05)
     return f"run: not ready within {READY_SECONDS} s; see the lines above"
