@@ -274,14 +274,17 @@ bool Tunnels::take_body(Carrier& carrier, Bytes run) {
   }
   partial_bytes_ += run.size();
   carrier.body.insert(carrier.body.end(), run.begin(), run.end());
-  if (partial_bytes_ > partial_bytes_max) make_room_for_bodies();
+  if (partial_bytes_ > partial_bytes_max) make_room_for_bodies(carrier);
   return !carrier.stopped;
 }
 
-void Tunnels::make_room_for_bodies() {
-  const auto largest = std::ranges::max_element(
-      carriers_, {}, [](const auto& one) { return one.second->body.size(); });
-  refuse(*largest->second, 503, Fault::http_too_large);
+/// `newest` may be an orphan, and nobody else may have any.
+void Tunnels::make_room_for_bodies(Carrier& newest) {
+  Carrier* largest = &newest;
+  for (const auto& [index, carrier] : carriers_) {
+    if (carrier->body.size() > largest->body.size()) largest = carrier.get();
+  }
+  refuse(*largest, 503, Fault::http_too_large);
 }
 
 void Tunnels::forget_body(Carrier& carrier) {

@@ -197,7 +197,7 @@ class Tunnels {
   [[nodiscard]] bool take_head(Carrier& carrier);
   [[nodiscard]] bool take_body(Carrier& carrier, Bytes run);
   void forget_body(Carrier& carrier);
-  void make_room_for_bodies();
+  void make_room_for_bodies(Carrier& newest);
   [[nodiscard]] bool take_request(Carrier& carrier);
   [[nodiscard]] TunnelRequest* add_request(Carrier& carrier, WorkerId owner);
   [[nodiscard]] static bool overdone(const Carrier& carrier);
