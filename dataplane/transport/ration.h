@@ -7,8 +7,8 @@
 #include <optional>
 #include <unordered_map>
 
+#include "dataplane/engine/address_key.h"
 #include "dataplane/engine/engine.h"
-#include "dataplane/transport/address_key.h"
 #include "penstock/base/assert.h"
 #include "penstock/base/time.h"
 
@@ -25,7 +25,7 @@ class Ration {
   /// Joins the line; its turn comes from next(), unless it leaves. False: too many of its address
   /// are there.
   [[nodiscard]] bool wait(engine::ConnectionId id, const engine::Endpoint& peer) {
-    const AddressKey address = address_key(peer);
+    const engine::AddressKey address = engine::address_key(peer);
     uint64_t& of_address = by_address_[address];
     if (of_address >= seconds_per_address * per_second_) return false;
     ++of_address;
@@ -63,7 +63,7 @@ class Ration {
 
   struct Waiting {
     engine::ConnectionId id;
-    AddressKey address;
+    engine::AddressKey address;
   };
   using Line = std::list<Waiting>;
 
@@ -78,7 +78,7 @@ class Ration {
   Instant next_at_;
   Line line_;
   std::unordered_map<uint32_t, Line::iterator> places_;  // by index
-  std::map<AddressKey, uint64_t> by_address_;
+  std::map<engine::AddressKey, uint64_t> by_address_;
 };
 
 }  // namespace penstock::transport

@@ -51,10 +51,10 @@ Tunnels::Tunnel* Tunnels::find_named(std::string_view name, bool secure) {
 // ------------------------------------------------------------------------------------------------
 
 void Tunnels::open(const Carrier& carrier, TunnelRequest* request) {
-  uint32_t& of_address = by_address_[address_key(carrier.peer)];
+  uint32_t& of_address = by_address_[engine::address_key(carrier.peer)];
   const bool room = !free_.empty() && of_address < settings_.tunnels_per_address;
   if (!room || !tunnels_[free_.back()].name.make(self_, free_.back())) {
-    if (of_address == 0) by_address_.erase(address_key(carrier.peer));
+    if (of_address == 0) by_address_.erase(engine::address_key(carrier.peer));
     request->fault = Fault::tunnels_exceeded;
     request->close_after = true;
     return respond(request, 503, {});
@@ -113,7 +113,7 @@ void Tunnels::end(uint32_t index) {
   tunnel.live = false;
   --tunnel_count_;
   tunnel_deadlines_.move(index, tunnel.timer_at, Instant::never());
-  const auto of_address = by_address_.find(address_key(tunnel.peer));
+  const auto of_address = by_address_.find(engine::address_key(tunnel.peer));
   PENSTOCK_ASSERT(of_address != by_address_.end());
   if (--of_address->second == 0) by_address_.erase(of_address);
   if (tunnel.session->closed_by_peer()) report(TunnelEvent::Kind::ended, index);

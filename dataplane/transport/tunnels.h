@@ -11,8 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dataplane/engine/address_key.h"
 #include "dataplane/engine/engine.h"
-#include "dataplane/transport/address_key.h"
 #include "dataplane/transport/deadlines.h"
 #include "dataplane/transport/tunnel_mesh.h"
 #include "penstock/base/bytes.h"
@@ -235,7 +235,7 @@ class Tunnels {
   std::vector<Tunnel> tunnels_;
   std::vector<uint32_t> free_;
   uint32_t tunnel_count_ = 0;
-  std::map<AddressKey, uint32_t> by_address_;
+  std::map<engine::AddressKey, uint32_t> by_address_;
   const size_t unserved_max_;
   std::list<uint32_t> unserved_;  // indices of carriers, as they came
   std::unordered_map<uint32_t, std::unique_ptr<Carrier>> carriers_;  // by index of their id
