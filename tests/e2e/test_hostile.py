@@ -1,4 +1,5 @@
 """Garbage, stalls and floods at the RTMP port: the one who does it loses its connection, nobody else notices."""
+import contextlib
 import random
 import socket
 import struct
@@ -160,7 +161,9 @@ def test_connections_beyond_the_limit_are_refused(make_penstock):
     peers = []
     try:
         for _ in range(60):
-            peers.append(socket.create_connection(("127.0.0.1", penstock.rtmp_port), timeout=2))
+            # A refusal is a reset, which on a slow machine may arrive while connect() still waits.
+            with contextlib.suppress(ConnectionResetError):
+                peers.append(socket.create_connection(("127.0.0.1", penstock.rtmp_port), timeout=2))
         wait_for(lambda: penstock.counters()["connections_refused"] > 0, what="refused connections")
         # Each worker sees the others' number a moment late.
         assert penstock.get("/status")["connections"] <= 20 + len(penstock.workers)
