@@ -113,13 +113,13 @@ class Report:
 
 def check_includes(path, lines, report):
     part = part_of(path)
-    main_file = path.endswith("/main.cc")
+    main_file = re.search(r"/main(_\w+)?\.(h|cc)$", path) is not None
     for number, line in enumerate(lines, 1):
         match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
         if not match:
             continue
         quoted, target = match.group(1) == '"', match.group(2)
-        if re.search(r"(^|/)main\.(h|cc)$", target):
+        if re.search(r"(^|/)main(_\w+)?\.(h|cc)$", target) and not main_file:
             report.error(path, number, "nobody includes main")
         if quoted and target.startswith("."):
             report.error(path, number, f"include by the path from the root, not {target}")
