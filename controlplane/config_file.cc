@@ -160,6 +160,40 @@ std::string proxy_text(const config::Config& config) {
   return listed(config.proxy_from, [](const auto& prefix) { return config::to_string(prefix); });
 }
 
+/// A key of [dpdk] with its value as text: equal texts are equal values.
+struct DpdkKey {
+  std::string_view key;
+  std::string (*text)(const config::DpdkConfig&);
+};
+
+std::string address_text(const std::optional<config::AddressPrefix>& address) {
+  return address ? config::to_string(*address) : "";
+}
+
+std::string gateway_text(const std::optional<config::AddressPrefix>& gateway) {
+  return gateway ? gateway->host : "";
+}
+
+constexpr DpdkKey dpdk_keys[] = {
+    {"dpdk.devices",
+     [](const config::DpdkConfig& dpdk) {
+       return listed(dpdk.devices, [](const std::string& device) { return device; });
+     }},
+    {"dpdk.hugepages",
+     [](const config::DpdkConfig& dpdk) { return std::string(dpdk.hugepages ? "true" : "false"); }},
+    {"dpdk.memory_mb",
+     [](const config::DpdkConfig& dpdk) { return std::to_string(dpdk.memory_mb); }},
+    {"dpdk.file_prefix", [](const config::DpdkConfig& dpdk) { return dpdk.file_prefix; }},
+    {"dpdk.address", [](const config::DpdkConfig& dpdk) { return address_text(dpdk.address); }},
+    {"dpdk.address6", [](const config::DpdkConfig& dpdk) { return address_text(dpdk.address6); }},
+    {"dpdk.gateway", [](const config::DpdkConfig& dpdk) { return gateway_text(dpdk.gateway); }},
+    {"dpdk.gateway6", [](const config::DpdkConfig& dpdk) { return gateway_text(dpdk.gateway6); }},
+    {"dpdk.vlan", [](const config::DpdkConfig& dpdk) { return std::to_string(dpdk.vlan); }},
+    {"dpdk.mtu", [](const config::DpdkConfig& dpdk) { return std::to_string(dpdk.mtu); }},
+    {"dpdk.exception_interface",
+     [](const config::DpdkConfig& dpdk) { return dpdk.exception_interface; }},
+};
+
 }  // namespace
 
 bool HttpAddress::loopback() const {
@@ -230,6 +264,9 @@ std::vector<std::string> changed_keys(const config::Config& from, const config::
   compare(from.engine == to.engine, "dataplane.engine");
   compare(from.workers == to.workers, "dataplane.workers");
   compare(from.state_dir == to.state_dir, "dataplane.state_dir");
+  for (const DpdkKey& row : dpdk_keys) {
+    compare(row.text(from.dpdk) == row.text(to.dpdk), row.key);
+  }
   const auto lists = config::listener_lists(to);
   for (size_t i = 0; const auto& [key, list] : config::listener_lists(from)) {
     compare(listeners_text(*list) == listeners_text(*lists[i++].second), key);
@@ -258,6 +295,9 @@ std::string value_text(const config::Config& config, std::string_view key) {
   if (key == "dataplane.workers")
     return listed(config.workers, [](uint32_t core) { return std::to_string(core); });
   if (key == "dataplane.state_dir") return config.state_dir;
+  for (const DpdkKey& row : dpdk_keys) {
+    if (key == row.key) return row.text(config.dpdk);
+  }
   for (const auto& [name, list] : config::listener_lists(config)) {
     if (key == name) return listeners_text(*list);
   }
@@ -279,7 +319,7 @@ std::vector<std::string> keys_for_dataplane_restart(const std::vector<std::strin
   std::vector<std::string> needed;
   std::ranges::copy_if(keys, std::back_inserter(needed), [&](const std::string& key) {
     const auto tunable = control::find_tunable(key);
-    return std::ranges::find(fixed, key) != fixed.end() ||
+    return std::ranges::find(fixed, key) != fixed.end() || key.starts_with("dpdk.") ||
            (tunable && !control::tunable_info(*tunable).live);
   });
   return needed;

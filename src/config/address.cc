@@ -79,16 +79,8 @@ bool same_bits(const uint8_t* left, const uint8_t* right, size_t bits) {
   return rest == 0 || (left[whole] ^ right[whole]) >> (8 - rest) == 0;
 }
 
-}  // namespace
-
-bool AddressPrefix::covers(const uint8_t (&address)[16], bool address_ipv6) const {
-  constexpr uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-  const bool clothed = address_ipv6 && !ipv6 && std::equal(mapped, mapped + 12, address);
-  if (address_ipv6 != ipv6 && !clothed) return false;
-  return same_bits(bytes.data(), address + (clothed ? sizeof(mapped) : 0), bits);
-}
-
-std::optional<AddressPrefix> parse_prefix(std::string_view text) {
+/// "address/bits", or an address alone, which is all of its bits.
+std::optional<AddressPrefix> parse_with_length(std::string_view text) {
   const size_t slash = std::min(text.find('/'), text.size());
   AddressPrefix prefix;
   prefix.host = text.substr(0, slash);
@@ -102,10 +94,52 @@ std::optional<AddressPrefix> parse_prefix(std::string_view text) {
     bits = *given;
   }
   prefix.bits = static_cast<uint8_t>(bits);
-  // A bit behind the length is a slip of the length or of the address, and which cannot be told.
-  for (size_t bit = bits; bit < bits_max; ++bit) {
-    if ((prefix.bytes[bit / 8] >> (7 - bit % 8) & 1) != 0) return std::nullopt;
+  return prefix;
+}
+
+bool any_bit_behind_length(const AddressPrefix& prefix) {
+  for (size_t bit = prefix.bits; bit < (prefix.ipv6 ? 128U : 32U); ++bit) {
+    if ((prefix.bytes[bit / 8] >> (7 - bit % 8) & 1) != 0) return true;
   }
+  return false;
+}
+
+/// Unspecified, loopback, multicast or reserved: no host of a network has it.
+bool is_special(const AddressPrefix& address) {
+  const std::array<uint8_t, 16>& bytes = address.bytes;
+  if (!address.ipv6) return bytes[0] == 0 || bytes[0] == 127 || bytes[0] >= 224;
+  // :: and ::1, and what IPv6 maps or embeds IPv4 in.
+  return bytes[0] == 0xFF ||
+         std::all_of(bytes.begin(), bytes.begin() + 8, [](uint8_t byte) { return byte == 0; });
+}
+
+}  // namespace
+
+bool AddressPrefix::covers(const uint8_t (&address)[16], bool address_ipv6) const {
+  constexpr uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  const bool clothed = address_ipv6 && !ipv6 && std::equal(mapped, mapped + 12, address);
+  if (address_ipv6 != ipv6 && !clothed) return false;
+  return same_bits(bytes.data(), address + (clothed ? sizeof(mapped) : 0), bits);
+}
+
+std::optional<AddressPrefix> parse_interface_address(std::string_view text) {
+  if (text.find('/') == std::string_view::npos) return std::nullopt;
+  const std::optional<AddressPrefix> address = parse_with_length(text);
+  if (!address || address->bits == 0 || is_special(*address)) return std::nullopt;
+  // RFC 3021: of two addresses, or one, none is the network's or for all.
+  const uint32_t bits_max = address->ipv6 ? 128 : 32;
+  if (address->bits + 1U >= bits_max) return address;
+  if (!any_bit_behind_length(*address)) return std::nullopt;
+  AddressPrefix inverted = *address;
+  for (uint8_t& byte : inverted.bytes) byte = static_cast<uint8_t>(~byte);
+  if (!address->ipv6 && !any_bit_behind_length(inverted)) return std::nullopt;
+  return address;
+}
+
+std::optional<AddressPrefix> parse_prefix(std::string_view text) {
+  std::optional<AddressPrefix> prefix = parse_with_length(text);
+  // A bit behind the length is a slip of the length or of the address, and which cannot be told.
+  if (prefix && any_bit_behind_length(*prefix)) return std::nullopt;
   return prefix;
 }
 

@@ -64,6 +64,17 @@ const std::vector<Reader::Key>& Reader::keys() {
         {"tls.certificates", &Reader::take_certificates},
         {"tls.tickets", &Reader::take_tickets},
         {"rtmpe.enabled", &Reader::take_rtmpe_enabled},
+        {"dpdk.devices", &Reader::take_dpdk_devices},
+        {"dpdk.hugepages", &Reader::take_dpdk_hugepages},
+        {"dpdk.memory_mb", &Reader::take_dpdk_number},
+        {"dpdk.file_prefix", &Reader::take_dpdk_file_prefix},
+        {"dpdk.address", &Reader::take_dpdk_address},
+        {"dpdk.address6", &Reader::take_dpdk_address},
+        {"dpdk.gateway", &Reader::take_dpdk_gateway},
+        {"dpdk.gateway6", &Reader::take_dpdk_gateway},
+        {"dpdk.vlan", &Reader::take_dpdk_number},
+        {"dpdk.mtu", &Reader::take_dpdk_number},
+        {"dpdk.exception_interface", &Reader::take_dpdk_exception_interface},
         {"admission.publish", &Reader::take_publish},
         {"admission.keys", &Reader::take_keys},
         {"admission.login_offer", &Reader::take_login_offer},
@@ -220,7 +231,8 @@ void Reader::path(std::string_view name, const toml::node& node, std::string& in
 }
 
 void Reader::take_engine(std::string_view name, const toml::node& node) {
-  choice<std::string>(name, node, config_.engine, {{"uring", "uring"}});
+  engine_at_ = node.source();
+  choice<std::string>(name, node, config_.engine, {{"uring", "uring"}, {"dpdk", "dpdk"}});
 }
 
 void Reader::take_workers(std::string_view name, const toml::node& node) {
@@ -363,6 +375,7 @@ std::expected<Config, std::vector<Problem>> Reader::result() {
                   std::to_string(socket_path_bytes_max) + " bytes");
     }
   }
+  check_dpdk();
   check_somebody_listens();
   check_http_apart_from_listeners();
   if (problems_.empty()) return std::move(config_);

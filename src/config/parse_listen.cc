@@ -147,8 +147,11 @@ void Reader::take_http(std::string_view name, const toml::node& node) {
 /// Only RTMP may be switched off when something else listens. Called once all lists were read.
 void Reader::check_somebody_listens() {
   if (!rtmp_given_) {
-    constexpr std::string_view usual = "127.0.0.1:1935";
+    // Loopback is the kernel's: the engine "dpdk" hears nobody there.
+    const bool dpdk = config_.engine == "dpdk";
+    const std::string_view usual = dpdk ? ":1935" : "127.0.0.1:1935";
     config_.rtmp = {{"127.0.0.1", 1935, false}};
+    if (dpdk) config_.rtmp = {{"0.0.0.0", 1935, false}, {"::", 1935, true}};
     for (const auto& [name, list] : listener_lists(config_)) {
       const ListenAddress* taken = list == &config_.rtmp ? nullptr : on_port_of(usual, *list);
       if (taken == nullptr) continue;
@@ -168,6 +171,8 @@ void Reader::check_somebody_listens() {
 
 /// The first to listen would take the port from the other.
 void Reader::check_http_apart_from_listeners() {
+  // The engine's addresses are not the kernel's, where control.http listens.
+  if (config_.engine == "dpdk") return;
   constexpr std::string_view localhost = "localhost:";
   const bool named = config_.http.starts_with(localhost);
   const std::string http =

@@ -78,6 +78,20 @@ class Reader {
   void check_somebody_listens();
   void check_http_apart_from_listeners();
 
+  // parse_dpdk.cc
+  void take_dpdk_devices(std::string_view name, const toml::node& node);
+  void take_dpdk_hugepages(std::string_view name, const toml::node& node);
+  void take_dpdk_number(std::string_view name, const toml::node& node);
+  void take_dpdk_file_prefix(std::string_view name, const toml::node& node);
+  void take_dpdk_address(std::string_view name, const toml::node& node);
+  void take_dpdk_gateway(std::string_view name, const toml::node& node);
+  void take_dpdk_exception_interface(std::string_view name, const toml::node& node);
+  void check_dpdk_gateway(std::string_view name, const std::optional<AddressPrefix>& gateway,
+                          std::string_view address_name,
+                          const std::optional<AddressPrefix>& address);
+  void check_dpdk_listeners();
+  void check_dpdk();
+
   // parse_tls.cc
   void take_certificates(std::string_view name, const toml::node& node);
   void take_tickets(std::string_view name, const toml::node& node);
@@ -100,6 +114,8 @@ class Reader {
   std::vector<Problem> problems_;
   toml::source_region http_at_{};
   toml::source_region state_dir_at_{};
+  toml::source_region engine_at_{};
+  std::map<std::string_view, toml::source_region> dpdk_at_;
   toml::source_region listen_at_{};  // the first list of listeners
   bool rtmp_given_ = false;          // an empty list is not the default
   bool rtmp_bad_ = false;            // it has a problem of its own

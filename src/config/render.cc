@@ -88,6 +88,28 @@ std::string keys_text(const std::vector<std::string>& keys) {
   return "[" + text + (keys.empty() ? "]" : "\n]");
 }
 
+std::string texts_list(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + quoted(text);
+  return "[" + list + "]";
+}
+
+// What is not there has no text that would read as that.
+void dpdk_section(std::string& out, const DpdkConfig& dpdk) {
+  section(out, "dpdk");
+  line(out, "devices", texts_list(dpdk.devices));
+  line(out, "hugepages", flag_text(dpdk.hugepages));
+  line(out, "memory_mb", std::to_string(dpdk.memory_mb));
+  line(out, "file_prefix", quoted(dpdk.file_prefix));
+  if (dpdk.address) line(out, "address", quoted(to_string(*dpdk.address)));
+  if (dpdk.address6) line(out, "address6", quoted(to_string(*dpdk.address6)));
+  if (dpdk.gateway) line(out, "gateway", quoted(dpdk.gateway->host));
+  if (dpdk.gateway6) line(out, "gateway6", quoted(dpdk.gateway6->host));
+  line(out, "vlan", std::to_string(dpdk.vlan));
+  line(out, "mtu", std::to_string(dpdk.mtu));
+  line(out, "exception_interface", quoted(dpdk.exception_interface));
+}
+
 }  // namespace
 
 std::string_view log_level_name(control::LogLevel level) {
@@ -113,6 +135,7 @@ std::string render(const Config& config) {
   line(out, "workers", workers_text(config.workers));
   line(out, "state_dir", quoted(config.state_dir));
   tunables_of(out, "dataplane", config.tunables);
+  dpdk_section(out, config.dpdk);
   section(out, "listen");
   for (const auto& [key, list] : listener_lists(config)) {
     line(out, key.substr(key.find('.') + 1), addresses_text(*list));

@@ -24,6 +24,11 @@ struct AddressPrefix {
 /// Nothing when it is no network, or has bits set behind its length.
 [[nodiscard]] std::optional<AddressPrefix> parse_prefix(std::string_view text);
 
+/// A host's own address with the length of its network, as interfaces have it: "10.99.0.2/24",
+/// "fd99::2/64". Here bits behind the length may be set, and the length has to be there. Nothing
+/// when no host can have it: loopback, multicast, the network itself or its broadcast address.
+[[nodiscard]] std::optional<AddressPrefix> parse_interface_address(std::string_view text);
+
 /// Always with its length.
 [[nodiscard]] std::string to_string(const AddressPrefix& prefix);
 

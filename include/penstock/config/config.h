@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "penstock/config/address_prefix.h"
+#include "penstock/config/dpdk.h"
 #include "penstock/control/layout.h"
 #include "penstock/control/tunables.h"
 
@@ -58,10 +59,11 @@ constexpr size_t prefixes_max = 64;
 constexpr uint32_t tls_tickets_max = 8;
 
 struct Config {
-  std::string engine = "uring";
+  std::string engine = "uring";         // or "dpdk"
   std::vector<uint32_t> workers = {0};  // core numbers
   std::string state_dir = "state";
-  std::vector<ListenAddress> rtmp;  // default 127.0.0.1:1935
+  DpdkConfig dpdk;
+  std::vector<ListenAddress> rtmp;  // default 127.0.0.1:1935; with the engine "dpdk" ":1935"
   std::vector<ListenAddress> rtmps;
   std::vector<ListenAddress> rtmpt;
   std::vector<ListenAddress> rtmpts;

@@ -131,5 +131,20 @@ TEST(AddressPrefix, bad_ones) {
   }
 }
 
+TEST(InterfaceAddress, is_one_that_a_host_of_a_network_can_have) {
+  for (const char* text : {"10.99.0.2/24", "192.0.2.1/31", "192.0.2.0/31", "192.0.2.7/32",
+                           "fd99::2/64", "2001:db8::1/128", "2001:db8::/127"}) {
+    const auto address = parse_interface_address(text);
+    ASSERT_TRUE(address) << text;
+    EXPECT_EQ(to_string(*address), text);
+  }
+  for (const char* text :
+       {"", "10.99.0.2", "fd99::2", "10.99.0.0/24", "10.99.0.255/24", "10.99.0.2/33", "10.99.0.2/0",
+        "10.99.0.2/", "10.99.0.2/24/32", "127.0.0.1/8", "224.0.0.1/24", "0.0.0.1/24",
+        "255.255.255.255/32", "::/64", "::1/128", "ff02::1/64", "fd99::/64", "fd99::2/129"}) {
+    EXPECT_FALSE(parse_interface_address(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace penstock::config

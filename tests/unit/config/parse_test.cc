@@ -168,19 +168,18 @@ TEST(ConfigParse, each_problem_says_where_and_what_would_be_accepted) {
        "rtmpts, sniff, proxy_from"},
       {"\n[limit]\ngop_bytes = 1", "p.toml:2: \"limit\": unknown section; did you mean [limits]?"},
       {"[colour]",
-       "p.toml:1: \"colour\": unknown section; accepted: dataplane, listen, tls, rtmpe, "
+       "p.toml:1: \"colour\": unknown section; accepted: dataplane, listen, tls, rtmpe, dpdk, "
        "admission, control, log, limits, liveness, rtmpt"},
       {"workers = [0]",
        "p.toml:1: \"workers\": a key outside of a section; did you mean dataplane.workers?"},
       {"colour = 1",
        "p.toml:1: \"colour\": a key outside of a section; accepted: keys in [dataplane, listen, "
-       "tls, rtmpe, admission, control, log, limits, liveness, rtmpt]"},
+       "tls, rtmpe, dpdk, admission, control, log, limits, liveness, rtmpt]"},
       {"limits = 3", "p.toml:1: limits: a whole number; accepted: a section, [limits]"},
       {"[[limits]]", "p.toml:1: limits: a list; accepted: a section, [limits]"},
       {"[dataplane]\nengine = \"io_uring\"",
-       "p.toml:2: dataplane.engine: \"io_uring\" is not one of \"uring\"; did you mean \"uring\"?"},
-      {"[dataplane]\nengine = \"dpdk\"",
-       "p.toml:2: dataplane.engine: \"dpdk\" is not one of \"uring\""},
+       "p.toml:2: dataplane.engine: \"io_uring\" is not one of \"uring\", \"dpdk\"; did you mean "
+       "\"uring\"?"},
       {"[dataplane]\nworkers = 2",
        "p.toml:2: dataplane.workers: a whole number; accepted: a list of 1 to 64 core numbers, "
        "as in [0, 1]"},

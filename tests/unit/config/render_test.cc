@@ -41,6 +41,25 @@ TEST(ConfigRender, everything_comes_back) {
   expect_round_trip(config);
 }
 
+TEST(ConfigRender, the_section_of_an_engine_comes_back) {
+  Config config = *parse("", "p.toml");
+  config.engine = "dpdk";
+  config.workers = {0, 1};
+  config.dpdk.devices = {"net_af_xdp0,iface=a,start_queue=0", "net_af_xdp1,iface=a,start_queue=1"};
+  config.dpdk.hugepages = false;
+  config.dpdk.memory_mb = dpdk_memory_mb_max;
+  config.dpdk.file_prefix = "a-b_1";
+  config.dpdk.address = parse_interface_address("10.99.0.2/24");
+  config.dpdk.address6 = parse_interface_address("fd99::2/64");
+  config.dpdk.gateway = parse_prefix("10.99.0.1");
+  config.dpdk.gateway6 = parse_prefix("fe80::1");
+  config.dpdk.vlan = vlan_max;
+  config.dpdk.mtu = mtu_max;
+  config.dpdk.exception_interface = "penstock0";
+  config.rtmp = {{"10.99.0.2", 1935, false}, {"::", 1935, true}};
+  expect_round_trip(config);
+}
+
 TEST(ConfigRender, plain_rtmp_that_is_switched_off_stays_off) {
   Config config = *parse("", "p.toml");
   config.rtmp.clear();

@@ -136,6 +136,17 @@ TEST(changed_keys, names_every_key_that_differs) {
   to.engine = "other";
   to.workers = {3};
   to.state_dir = "x";
+  to.dpdk = {.devices = {"net_ring0"},
+             .hugepages = false,
+             .memory_mb = 64,
+             .file_prefix = "x",
+             .address = config::parse_interface_address("10.0.0.2/8"),
+             .address6 = config::parse_interface_address("fd00::2/8"),
+             .gateway = config::parse_prefix("10.0.0.1"),
+             .gateway6 = config::parse_prefix("fd00::1"),
+             .vlan = 1,
+             .mtu = 1280,
+             .exception_interface = "x"};
   to.rtmp = {{"::", 1, true}};
   to.rtmps = to.rtmpt = to.rtmpts = {{"::", 2, true}};
   to.sniff = false;
@@ -151,7 +162,13 @@ TEST(changed_keys, names_every_key_that_differs) {
   to.log_format = config::LogFormat::json;
   to.log_level = control::LogLevel::debug;
   for (uint64_t& value : to.tunables) ++value;
-  EXPECT_EQ(changed_keys(from, to).size(), 19 + control::tunable_count);
+  const auto keys = changed_keys(from, to);
+  EXPECT_EQ(keys.size(), 30 + control::tunable_count);
+  EXPECT_EQ(std::ranges::count_if(keys_for_dataplane_restart(keys),
+                                  [](const auto& key) { return key.starts_with("dpdk."); }),
+            11)
+      << "devices are taken at start";
+  EXPECT_EQ(value_text(to, "dpdk.address"), "10.0.0.2/8");
 }
 
 TEST(state_dir, is_taken_by_one_process_at_a_time) {
