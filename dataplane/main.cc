@@ -14,6 +14,7 @@
 #include "dataplane/attach_server.h"
 #include "dataplane/engine/uring/uring_engine.h"
 #include "dataplane/log_writer.h"
+#include "dataplane/main_dpdk.h"
 #include "dataplane/startup.h"
 #include "dataplane/tls/certificate_store.h"
 #include "dataplane/tls/kernel_tls.h"
@@ -84,7 +85,8 @@ std::string lines_within(const std::vector<std::string>& lines, size_t bytes_max
 struct Core {
   uint32_t number = 0;
   MutableBytes frame_memory;
-  std::unique_ptr<engine::UringEngine> engine;
+  engine::Engine* engine = nullptr;            // `uring`, or one of DataPlane::dpdk_'s
+  std::unique_ptr<engine::UringEngine> uring;  // none with the engine "dpdk"
   std::unique_ptr<AdmissionFeed> admission = std::make_unique<AdmissionFeed>();
   std::unique_ptr<tls::TlsFeed> certificates;
   std::unique_ptr<transport::TransportEngine> transport;  // none where only plain RTMP is spoken
@@ -110,6 +112,8 @@ class DataPlane {
  private:
   std::expected<void, std::string> prepare_core(const std::vector<engine::Endpoint>& endpoints,
                                                 uint32_t number);
+  std::expected<void, std::string> prepare_ports(const std::vector<engine::Endpoint>& endpoints);
+  void prepare_descriptors();
   void prepare_transport();
   void print_memory() const;
   void start_workers();
@@ -117,6 +121,7 @@ class DataPlane {
   bool keep_admission();
   void keep_applied();
   void keep_certificates();
+  void keep_links();
   void say_ports() const;
   void serve(const tls::CertificateStore::Outcome& outcome);
   void wake_all();
@@ -129,6 +134,8 @@ class DataPlane {
   Mesh mesh_;
   transport::TunnelMesh tunnel_mesh_;
   StopFlag stop_;
+  std::unique_ptr<engine::DpdkHost> dpdk_;  // outlives the engines' users in cores_
+  std::unique_ptr<LinkReports> links_;
   std::vector<Core> cores_;
   std::unique_ptr<LogWriter> log_;
   std::shared_ptr<const AdmissionLists> admission_;
@@ -155,14 +162,20 @@ std::expected<void, std::string> DataPlane::prepare_core(
       control::value_of(values, control::Tunable::frame_memory_bytes) / config.workers.size());
   if (!frame_memory) return std::unexpected(frame_memory.error());
   core.frame_memory = *frame_memory;
-  engine::UringOptions options;
-  options.listeners = endpoints;
-  options.connections_max =
-      static_cast<uint32_t>(control::value_of(values, control::Tunable::connections_max));
-  options.wait_us_max = control::value_of(values, control::Tunable::wait_us_max);
-  auto made = engine::make_uring_engine(options);
-  if (!made) return std::unexpected(made.error());
-  core.engine = std::move(*made);
+  if (dpdk_ != nullptr) {
+    core.engine = &dpdk_->engine(cores_.size());
+    dpdk_->offer_memory(core.frame_memory);
+  } else {
+    engine::UringOptions options;
+    options.listeners = endpoints;
+    options.connections_max =
+        static_cast<uint32_t>(control::value_of(values, control::Tunable::connections_max));
+    options.wait_us_max = control::value_of(values, control::Tunable::wait_us_max);
+    auto made = engine::make_uring_engine(options);
+    if (!made) return std::unexpected(made.error());
+    core.uring = std::move(*made);
+    core.engine = core.uring.get();
+  }
   core.log = std::make_unique<LogRing>();
   cores_.push_back(std::move(core));
   return {};
@@ -172,14 +185,14 @@ std::expected<void, std::string> DataPlane::prepare() {
   const config::Config& config = start_.applied.config;
   const auto endpoints = listen_endpoints(config);
   if (!endpoints) return std::unexpected(endpoints.error());
-  for (const engine::Endpoint& endpoint : *endpoints) {
-    // A process that was killed may still be letting go of its ports.
-    auto taken = engine::endpoint_in_use(endpoint);
-    for (uint32_t waited_ms = 0; taken && waited_ms < restart_wait_ms; waited_ms += port_retry_ms) {
-      usleep(port_retry_ms * 1000);
-      taken = engine::endpoint_in_use(endpoint);
-    }
-    if (taken) return std::unexpected(*taken);
+  if (config.engine == "dpdk") {
+    const uint64_t secret[2] = {random_word(), random_word()};
+    auto host = start_dpdk(config, *endpoints, secret);
+    if (!host) return std::unexpected(host.error());
+    dpdk_ = std::move(*host);
+    links_ = std::make_unique<LinkReports>(*dpdk_, memory_.region());
+  } else if (auto free = prepare_ports(*endpoints); !free) {
+    return free;
   }
   for (const uint32_t number : config.workers) {
     if (auto prepared = prepare_core(*endpoints, number); !prepared) return prepared;
@@ -203,14 +216,36 @@ std::expected<void, std::string> DataPlane::prepare() {
   if (!start_.note.empty()) log_->write(control::LogLevel::warning, start_.note);
   tls_row_.path.set(tls::records_path_text(tls::kernel_tls_available()));
   keep_certificates();
-  descriptors_ =
-      raise_descriptor_limit(control::value_of(config.tunables, control::Tunable::connections_max));
-  if (!descriptors_.shortfall.empty()) {
-    log_->write(control::LogLevel::warning, descriptors_.shortfall);
-  }
+  prepare_descriptors();
   header.connections_allowed.set(descriptors_.connections_max);
   print_memory();
   return {};
+}
+
+/// The kernel's, where it is the kernel's TCP that listens.
+std::expected<void, std::string> DataPlane::prepare_ports(
+    const std::vector<engine::Endpoint>& endpoints) {
+  for (const engine::Endpoint& endpoint : endpoints) {
+    // A process that was killed may still be letting go of its ports.
+    auto taken = engine::endpoint_in_use(endpoint);
+    for (uint32_t waited_ms = 0; taken && waited_ms < restart_wait_ms; waited_ms += port_retry_ms) {
+      usleep(port_retry_ms * 1000);
+      taken = engine::endpoint_in_use(endpoint);
+    }
+    if (taken) return std::unexpected(*taken);
+  }
+  return {};
+}
+
+/// Connections of our own TCP have none.
+void DataPlane::prepare_descriptors() {
+  const uint64_t connections_max =
+      control::value_of(start_.applied.config.tunables, control::Tunable::connections_max);
+  descriptors_ = raise_descriptor_limit(dpdk_ != nullptr ? 0 : connections_max);
+  if (!descriptors_.shortfall.empty()) {
+    log_->write(control::LogLevel::warning, descriptors_.shortfall);
+  }
+  if (dpdk_ != nullptr) descriptors_.connections_max = connections_max;
 }
 
 /// Between every engine and its worker, unless plain RTMP is all that is spoken.
@@ -218,7 +253,7 @@ void DataPlane::prepare_transport() {
   const config::Config& config = start_.applied.config;
   if (!transport::needs_transport(config)) return;
   std::vector<engine::Engine*> engines;
-  for (const Core& core : cores_) engines.push_back(core.engine.get());
+  for (const Core& core : cores_) engines.push_back(core.engine);
   for (uint32_t id = 0; id < cores_.size(); ++id) {
     Core& core = cores_[id];
     transport::TransportOptions options = transport::transport_options(config);
@@ -250,10 +285,10 @@ void DataPlane::print_memory() const {
     log_->write(control::LogLevel::info, text);
     return bytes;
   };
-  uint64_t engines = 0;
+  uint64_t engines = dpdk_ != nullptr ? dpdk_->memory_bytes() : 0;
   uint64_t frames = 0;
   for (const Core& core : cores_) {
-    engines += core.engine->memory_bytes();
+    if (core.uring != nullptr) engines += core.uring->memory_bytes();
     frames += core.frame_memory.size();
   }
   uint64_t sum = line("shared region", memory_.region().plan().region_bytes());
@@ -275,7 +310,7 @@ void DataPlane::print_memory() const {
 
 void DataPlane::start_workers() {
   std::vector<engine::Engine*> engines;
-  for (const Core& core : cores_) engines.push_back(core.engine.get());
+  for (const Core& core : cores_) engines.push_back(core.engine);
   const int64_t offset =
       static_cast<int64_t>(unix_now_ms()) - static_cast<int64_t>(monotonic_now().ns / ns_per_ms);
   rtmp::Digest login_secret{};
@@ -286,7 +321,7 @@ void DataPlane::start_workers() {
     const WorkerParts parts{.id = id,
                             .engine = core.transport != nullptr
                                           ? static_cast<engine::Engine*>(core.transport.get())
-                                          : core.engine.get(),
+                                          : core.engine,
                             .engines = engines,
                             .mesh = &mesh_,
                             .region = memory_.region(),
@@ -452,7 +487,15 @@ void DataPlane::keep_house(int signals) {
     if (keep_admission() || rung) wake_all();
     keep_applied();
     keep_certificates();
+    keep_links();
     busy = log_->drain();
+  }
+}
+
+void DataPlane::keep_links() {
+  if (links_ == nullptr) return;
+  for (const std::string& line : links_->look(monotonic_now())) {
+    log_->write(control::LogLevel::warning, line);
   }
 }
 
@@ -460,6 +503,7 @@ void DataPlane::keep_house(int signals) {
 void DataPlane::say_ports() const {
   const config::Config& config = start_.applied.config;
   log_->write(control::LogLevel::info, "penstockd " PENSTOCK_VERSION " runs");
+  if (dpdk_ != nullptr) log_->write(control::LogLevel::info, dpdk_line(*dpdk_, config));
   for (const auto& [key, list] : config::listener_lists(config)) {
     if (list->empty()) continue;
     std::string line = "listens for " + std::string(key.substr(key.find('.') + 1)) + " on";

@@ -22,7 +22,7 @@
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
-constexpr uint32_t region_version = 5;
+constexpr uint32_t region_version = 6;
 
 /// Fixed-size text, zero-terminated and zero-padded. Too long is cut.
 template <size_t Capacity>
@@ -291,7 +291,37 @@ using VerdictRing = SpscRing<VerdictRequest, 1024>;  // worker -> control
 using EndedRing =
     SpscRing<StreamRow, 1024>;  // worker -> control: rows of ended streams, for the history
 
-/// What one worker shares. The worker writes all of it but `commands`.
+enum class LinkNumberKind : uint32_t {
+  engine = 0,  // what passed between the device and the worker
+  tcp = 1,     // what our own TCP made of it
+  device = 2,  // as the driver counts and names it
+};
+
+/// One that only grows.
+struct LinkNumber {
+  uint64_t value = 0;
+  LinkNumberKind kind{};
+  Text<60> name;
+};
+
+// Engine and TCP have about 110. Drivers of fast cards have 50 to 280.
+constexpr size_t link_numbers_max = 400;
+
+/// What a worker's engine says of its network device; without a device where the kernel has it.
+/// Written by main. Workers that share a device have the same of it, and the first of them alone
+/// has its numbers.
+struct LinkRow {
+  Text<128> device;
+  Text<32> driver;
+  Text<128> offloads;  // what the device does for us
+  uint32_t up = 0;
+  uint32_t mbps = 0;  // 0: not known
+  uint32_t numbers_used = 0;
+  uint32_t numbers_left_out = 0;  // for which there was no room
+  std::array<LinkNumber, link_numbers_max> numbers{};
+};
+
+/// What one worker shares. The worker writes all of it but `commands` and `link`.
 struct WorkerArea {
   alignas(cache_line_bytes) Cell applied_epoch;  // of Wanted
   Cell heartbeat_ns;                             // monotonic clock, at least every 100 ms
@@ -305,6 +335,7 @@ struct WorkerArea {
   alignas(cache_line_bytes) CommandRing commands;
   alignas(cache_line_bytes) VerdictRing verdicts;
   alignas(cache_line_bytes) EndedRing ended;
+  alignas(cache_line_bytes) SeqSlot<LinkRow> link;
 };
 
 using StreamSlot = SeqSlot<StreamRow>;
@@ -346,6 +377,7 @@ static_assert(offsetof(RegionHeader, kept) == 72 + 8 + sizeof(TlsRow));
 static_assert(sizeof(RegionHeader) == offsetof(RegionHeader, kept) + 8 + sizeof(KeptRow) + 8);
 static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 &&
               sizeof(WantedState) % 8 == 0);
+static_assert(sizeof(LinkNumber) == 72 && sizeof(LinkRow) == 304 + link_numbers_max * 72);
 static_assert(sizeof(Command) == 160 && sizeof(VerdictRequest) == 2384);
 
 /// Where the parts of a region lie, from the numbers in its header alone.
