@@ -132,8 +132,11 @@ bool Stack::State::complete_half_open(uint32_t index, const ParsedPacket& parsed
                                       uint32_t flow_hash, Instant now) {
   const uint32_t place = take_place(parsed.flow);
   if (place == no_place) {
-    // The peer will say it again, and there may be room then.
     ++counters.connections_full;
+    // While those that are gone make room, the peer says it again. Else it goes elsewhere at once.
+    if (attached < options.connections_max) return false;
+    drop_half_open(index);
+    reset(parsed, flow_hash, now);
     return false;
   }
   const HalfOpen entry = half_open[index];
@@ -166,6 +169,7 @@ bool Stack::State::complete_cookie(const ParsedPacket& parsed, uint32_t flow_has
   const uint32_t place = take_place(parsed.flow);
   if (place == no_place) {
     ++counters.connections_full;
+    reset(parsed, flow_hash, now);  // it would never hear of us again: nothing is left of its SYN
     return true;
   }
   ++counters.cookies_good;

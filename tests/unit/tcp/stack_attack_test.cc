@@ -45,6 +45,26 @@ struct Flooded : testing::Test {
   }
 };
 
+TEST(crowd, of_peers_that_connect_at_once_those_beyond_connections_max_are_reset) {
+  for (const uint32_t half_open_max : {1u, 16u}) {  // 1: nearly all come by a cookie
+    StackOptions right = options_of_host(2);
+    right.connections_max = 3;
+    right.half_open_max = half_open_max;
+    StackPair pair(options_of_host(1), right);
+    ASSERT_TRUE(pair.right_.stack_.listen(1));
+    std::vector<ConnectionId> ids;
+    for (int i = 0; i < 8; ++i) {
+      ids.push_back(pair.left_.connect(*pair.right_.options_.address, 1, pair.now_));
+    }
+    pair.run();
+    EXPECT_EQ(pair.right_.peers(), 3u);
+    EXPECT_EQ(pair.right_.counters().connections_full, 5u);
+    int gone = 0;
+    for (const ConnectionId id : ids) gone += pair.left_.peer(id).closed.has_value() ? 1 : 0;
+    EXPECT_EQ(gone, 5);
+  }
+}
+
 TEST_F(Flooded, peers_still_connect_and_bytes_still_go) {
   flood(200);
   pair.run(10 * ns_per_ms);
