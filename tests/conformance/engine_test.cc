@@ -16,6 +16,10 @@ using engine::ConnectionId;
 
 class EngineTest : public ::testing::TestWithParam<WorldKind> {
  protected:
+  void SetUp() override {
+    if (GetParam().missing == nullptr) return;
+    if (const std::string why = GetParam().missing(); !why.empty()) GTEST_SKIP() << why;
+  }
   Harness make(WorldOptions options = {}, size_t span = 64) {
     return Harness(GetParam().make(options), span);
   }
@@ -26,7 +30,10 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(WorldKind{"calm_sim", make_calm_sim}, WorldKind{"rough_sim", make_rough_sim},
                       WorldKind{"uring", make_uring},
                       WorldKind{"uring_single_receive_slabs", make_uring_single_receive_slabs},
-                      WorldKind{"uring_scarce", make_uring_scarce}),
+                      WorldKind{"uring_scarce", make_uring_scarce},
+                      WorldKind{"dpdk", make_dpdk, missing_dpdk},
+                      WorldKind{"dpdk_ipv6", make_dpdk_ipv6, missing_dpdk},
+                      WorldKind{"dpdk_xdp", make_dpdk_xdp, missing_dpdk_xdp}),
     [](const auto& kind) { return kind.param.name; });
 
 TEST_P(EngineTest, received_bytes_keep_their_order) {
@@ -168,11 +175,12 @@ TEST_P(EngineTest, finish_flushes_then_ends_and_reading_goes_on) {
   Exchange exchange{peer.get(), pattern(70'000, 9)};
   EXPECT_TRUE(harness.run_until([&] {
     exchange.step();
-    return peer->at_end() && connection->received.size() == exchange.to_write.size();
+    // An engine with a TCP of its own knows of the last bytes a round trip later than their reader.
+    return peer->at_end() && connection->received.size() == exchange.to_write.size() &&
+           connection->sent == bytes.size();
   }));
   EXPECT_TRUE(exchange.got == bytes);
   EXPECT_TRUE(connection->received == exchange.to_write);
-  EXPECT_EQ(connection->sent, bytes.size());
   EXPECT_EQ(connection->closed, 0);
 }
 
@@ -566,6 +574,7 @@ TEST_P(EngineTest, the_engine_belongs_to_the_thread_that_polls_it_first) {
 
 TEST_P(EngineTest, without_descriptors_accepting_rests_and_goes_on_by_itself) {
   Harness harness = make();
+  if (!harness.world().takes_descriptors()) GTEST_SKIP() << "a connection takes no descriptor";
   auto [old_peer, old_connection] = harness.connect();
   harness.world().set_descriptors_dry(true);
   // A multishot accept keeps the limit of the time when it was armed.

@@ -39,6 +39,8 @@ class World {
   virtual void set_descriptors_dry(bool dry) = 0;
   /// Whether time passes by itself and other threads may call wake().
   virtual bool is_real() const = 0;
+  /// Whether each connection of the engine takes a descriptor of its process.
+  virtual bool takes_descriptors() const { return true; }
 };
 
 struct WorldOptions {
@@ -49,6 +51,8 @@ struct WorldOptions {
 struct WorldKind {
   std::string name;
   std::unique_ptr<World> (*make)(const WorldOptions&);
+  /// Why there is no such world here; empty: there is.
+  std::string (*missing)() = nullptr;
 };
 
 std::unique_ptr<World> make_calm_sim(const WorldOptions&);
@@ -59,5 +63,12 @@ std::unique_ptr<World> make_uring(const WorldOptions&);
 std::unique_ptr<World> make_uring_single_receive_slabs(const WorldOptions&);
 /// So little receive memory that receives find none all the time.
 std::unique_ptr<World> make_uring_scarce(const WorldOptions&);
+/// Penstock's own TCP over a virtual Ethernet pair, against the kernel's TCP in another network
+/// namespace; over IPv4, over IPv6, and through a device that takes no slices.
+std::unique_ptr<World> make_dpdk(const WorldOptions&);
+std::unique_ptr<World> make_dpdk_ipv6(const WorldOptions&);
+std::unique_ptr<World> make_dpdk_xdp(const WorldOptions&);
+std::string missing_dpdk();
+std::string missing_dpdk_xdp();
 
 }  // namespace penstock::conformance
