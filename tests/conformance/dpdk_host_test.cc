@@ -148,6 +148,8 @@ int kernel_listener(const char* address, uint16_t port) {
   int fd = -1;
   dpdk_lab().network->in_engine_side([&] {
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     const auto to = engine::to_socket_address(endpoint_of(address, port));
     if (bind(fd, to.get(), to.length) != 0 || listen(fd, 16) != 0) {
       close(fd);

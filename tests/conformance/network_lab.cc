@@ -85,7 +85,11 @@ bool NetworkLab::lay_cable(uint32_t queues, std::string& why) {
   bool other_up = false;
   // The kernel of the engine's side must not speak: no link-local address, no solicitations.
   in(engine_side_, [&] {
+    // When its exception path has the same address, it must not take that for its own here, either:
+    // what comes from an address that it reaches by another way is dropped, ARP is not answered.
+    const std::string ipv4 = std::string("sysctl -qw net.ipv4.conf.") + device;
     other_up = run(std::string("sysctl -qw net.ipv6.conf.") + device + ".disable_ipv6=1") &&
+               run(ipv4 + ".rp_filter=1") && run(ipv4 + ".arp_ignore=8") &&
                run(std::string("ip link set ") + device + " promisc on up") &&
                make_like_a_wire(device);
   });
