@@ -53,10 +53,10 @@ struct Connection {
   uint64_t low_water_bytes = 0;  // bytes_received at the last look
   Instant low_water_look_at{};
 
-  uint64_t since_unix_ms = 0;
   uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
   uint64_t reported_bytes = 0;  // received and sent, when the row was last written
+  uint64_t since_unix_ms = 0;
   std::string app;
   std::string software;
   std::string user;  // who has logged in on it; empty: nobody
@@ -69,5 +69,8 @@ struct Connection {
 
   [[nodiscard]] bool waiting_for_answer() const { return !asks.empty(); }
 };
+
+/// Of these what events touch, from the front: up to reported_bytes.
+constexpr size_t connection_hot_bytes = 5 * 64;
 
 }  // namespace penstock::dataplane

@@ -94,8 +94,13 @@ struct Stream {
   uint64_t since_unix_ms = 0;
   uint64_t claim = 0;  // number of the claim at the name's home: orders publishers of one name
 
+  // What every frame touches lies together, up to the first of the assemblies: prefetch().
   std::vector<Subscription*> subscribers;
-  Instant held_until{};           // sound waits for the next picture until then; 0: none waits
+  Instant held_until{};          // what waits for the next picture goes then; 0: nothing waits
+  bool picture_held = false;     // a picture is among it
+  uint32_t last_picture_ms = 0;  // timestamp
+  // Of what was delivered, roughly over the last 8; 1/8 ms. Longer ones count as the first value.
+  uint32_t picture_interval = picture_interval_max;
   uint32_t mean_frame_bytes = 0;  // of what was delivered, roughly over the last 64
 
   // The owner's side.
@@ -103,10 +108,6 @@ struct Stream {
   uint64_t routes = 0;       // bit per other worker that wants frames
   uint64_t gapped = 0;  // bit per route that lost a frame and gets no more until the next keyframe
   FrameLog log;
-  std::array<Assembly, partial_messages_max> assemblies;
-  std::vector<StreamConfig> configs;  // at most stream_configs_max
-  uint64_t config_bytes = 0;
-  Frame* metadata = nullptr;
   uint16_t lead_track = no_track;  // at its keyframes the stream can be joined
   std::vector<Frame*> gop;
   size_t gop_moment = 0;             // first frame of gop of the newest keyframes' timestamp
@@ -118,6 +119,16 @@ struct Stream {
   bool lost_frame = false;           // memory was short: nobody gets video until the next keyframe
   Instant last_video_at{};
   media::StreamMeasure measure;
+  uint32_t last_timestamp = 0;
+  uint64_t bytes_received = 0;
+  uint64_t frames_received = 0;
+  uint64_t frames_dropped = 0;
+  uint64_t bytes_sent = 0;
+  uint64_t frames_skipped = 0;
+  std::array<Assembly, partial_messages_max> assemblies;
+  std::vector<StreamConfig> configs;  // at most stream_configs_max
+  uint64_t config_bytes = 0;
+  Frame* metadata = nullptr;
 
   // For the report.
   media::Codec video_codec = media::Codec::none;
@@ -125,16 +136,18 @@ struct Stream {
   media::VideoSize video_size;
   media::AudioFormat audio_format;
   std::string encoder;
-  uint32_t last_timestamp = 0;
-  uint64_t bytes_received = 0;
-  uint64_t frames_received = 0;
-  uint64_t frames_dropped = 0;
-  uint64_t bytes_sent = 0;
-  uint64_t frames_skipped = 0;
 
   static constexpr uint16_t no_track = 0xFFFF;
+  static constexpr uint32_t picture_interval_max = 1000 * 8;
 
   [[nodiscard]] bool owned_here() const { return publisher != nullptr; }
+  /// A frame of it comes soon.
+  void prefetch() const {
+    const char* end = reinterpret_cast<const char*>(assemblies.data() + 1);
+    for (const char* at = reinterpret_cast<const char*>(&subscribers); at < end; at += 64) {
+      __builtin_prefetch(at, 1);
+    }
+  }
   /// Video without a keyframe is noise: while video flows, a new subscriber starts at one; a stream
   /// of sound alone starts at once. 5 s is longer than any keyframe interval that players put up
   /// with.

@@ -17,6 +17,16 @@ constexpr size_t commands_per_tick = 64;
 // A burst of sends to 2000 sockets holds the core for 12 ms; 512 hold it for 3.
 constexpr size_t sends_per_tick = 512;
 
+// Events before it: memory takes 100 ns or so, an event 200 ns at least.
+constexpr size_t fetch_connection_ahead = 4;
+constexpr size_t fetch_stream_ahead = 2;
+
+/// Up to what every event counts on it.
+void prefetch_lines(const Connection* connection) {
+  const char* start = reinterpret_cast<const char*>(connection);
+  for (size_t at = 0; at < connection_hot_bytes; at += 64) __builtin_prefetch(start + at, 1);
+}
+
 // The control plane cannot ring us: its verdicts and commands are looked for this often.
 constexpr uint64_t verdict_look_ns = 1 * ns_per_ms;
 
@@ -210,9 +220,27 @@ void Worker::take_command(const control::Command& command) {
       static_cast<uint64_t>(command.kind));
 }
 
+/// Between two events of one connection lie those of a thousand others, and a kernel's work: what
+/// an event touches is fetched while those before it are handled, each part by way of the one that
+/// was fetched before.
 void Worker::take_events() {
-  for (size_t i = 0; i < event_count_; ++i) take_event(events_[i]);
+  for (size_t i = 0; i < event_count_; ++i) {
+    if (i + fetch_connection_ahead < event_count_) {
+      const size_t index = events_[i + fetch_connection_ahead].id.index;
+      if (index < connections_.size()) prefetch_lines(connections_[index].get());
+    }
+    if (i + fetch_stream_ahead < event_count_) prefetch(events_[i + fetch_stream_ahead]);
+    take_event(events_[i]);
+  }
   event_count_ = 0;
+}
+
+void Worker::prefetch(const engine::EngineEvent& event) const {
+  if (event.kind != engine::EngineEventKind::received) return;
+  const Connection* connection = find(event.id);
+  if (connection == nullptr) return;
+  connection->session.prefetch();
+  if (connection->published != nullptr) connection->published->prefetch();
 }
 
 void Worker::take_event(const engine::EngineEvent& event) {

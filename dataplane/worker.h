@@ -77,6 +77,7 @@ class Worker {
   void take_commands();
   void take_command(const control::Command& command);
   void take_events();
+  void prefetch(const engine::EngineEvent& event) const;
   void take_event(const engine::EngineEvent& event);
   void expire_timers();
   void expire(Connection& connection);

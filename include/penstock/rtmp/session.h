@@ -160,6 +160,8 @@ class Session {
   /// first feed() only.
   void skip_handshake();
 
+  /// feed() and next() come soon: what they touch is to be there then.
+  void prefetch() const;
   /// `input` must stay valid until next() has returned NeedInput. Only after NeedInput (or before
   /// the first event).
   void feed(Bytes input, Instant now);
