@@ -54,6 +54,8 @@ Worker::Worker(WorkerParts parts, Instant now)
   }
   connections_.resize(parts_.region.plan().connections_max);
   streams_by_row_.resize(parts_.region.plan().streams_max, nullptr);
+  stirred_connections_.resize(connections_.size());
+  stirred_streams_.resize(streams_by_row_.size());
   for (uint32_t row = parts_.region.plan().streams_max; row > 0; --row) {
     free_stream_rows_.push_back(row - 1);
   }
@@ -256,6 +258,7 @@ void Worker::take_event(const engine::EngineEvent& event) {
   }
   Connection* connection = find(event.id);
   if (connection == nullptr) return;
+  stirred_connections_[connection->row] = true;
   switch (event.kind) {
     case engine::EngineEventKind::accepted:
     case engine::EngineEventKind::dropped:

@@ -287,6 +287,9 @@ class Worker {
   uint64_t next_request_ = 1;
   uint32_t asks_open_ = 0;
   uint32_t gop_victim_ = 0;
+  // By row: what may have changed since it was last looked at. 10,000 that wait cost no look.
+  std::vector<bool> stirred_connections_;
+  std::vector<bool> stirred_streams_;
   size_t report_stream_cursor_ = 0;
   size_t report_connection_cursor_ = 0;
   Instant report_at_;

@@ -244,6 +244,7 @@ void Worker::wake_by(Connection& connection, Instant deadline) {
 void Worker::mark_dirty(Connection& connection) {
   if (connection.dirty) return;
   connection.dirty = true;
+  stirred_connections_[connection.row] = true;
   dirty_.push_back(connection.id);
 }
 

@@ -63,6 +63,8 @@ void Worker::report() {
   for (size_t i = 0; i < rows / report_steps + 1; ++i) {
     report_stream_cursor_ = report_stream_cursor_ + 1 < rows ? report_stream_cursor_ + 1 : 0;
     if (report_stream_cursor_ >= rows) break;
+    if (!stirred_streams_[report_stream_cursor_]) continue;
+    stirred_streams_[report_stream_cursor_] = false;
     if (Stream* stream = streams_by_row_[report_stream_cursor_]) report_stream(*stream);
   }
   const size_t used = connection_slots_used_;
@@ -70,14 +72,19 @@ void Worker::report() {
     report_connection_cursor_ =
         report_connection_cursor_ + 1 < used ? report_connection_cursor_ + 1 : 0;
     if (report_connection_cursor_ >= used) break;
+    if (!stirred_connections_[report_connection_cursor_]) continue;
+    stirred_connections_[report_connection_cursor_] = false;
     Connection* connection = connections_[report_connection_cursor_].get();
     if (connection == nullptr) continue;
-    // Whatever else a row says changes with bytes: 10,000 connections that wait cost nothing.
+    // Whatever else a row says changes with bytes.
     const uint64_t moved = connection->bytes_received + connection->bytes_sent;
     if (moved != connection->reported_bytes || !connection->egress.idle()) {
       report_connection(*connection);
     }
     adjust_low_water(*connection);
+    // A publisher is looked at when it is silent, too: what lies below its mark is to be read.
+    stirred_connections_[report_connection_cursor_] =
+        connection->published != nullptr || !connection->egress.idle();
   }
   choose_gather();
   choose_hold();
@@ -171,6 +178,8 @@ void Worker::report_stream(Stream& stream) {
     announce_start(stream, static_cast<WorkerId>(std::countr_zero(rest)), false);
   }
   parts_.region.streams(parts_.id)[stream.row].write(row_of(stream));
+  // What happens to a name without a publisher is reported when it happens.
+  stirred_streams_[stream.row] = stream.stream_id != 0;
 }
 
 void Worker::report_connection(Connection& connection) {
