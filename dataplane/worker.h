@@ -151,6 +151,8 @@ class Worker {
   void deliver_side(Subscription& subscription, Frame* frame);
   void release_held();
   void choose_hold();
+  [[nodiscard]] bool picture_may_wait(Stream& stream, const Frame& frame) const;
+  void hold(Stream& stream, uint64_t ns);
   [[nodiscard]] bool fits(const Egress& egress, const Frame& frame) const;
   void queue(Subscription& subscription, Frame* frame);
   bool push(Subscription& subscription, Frame* frame);
@@ -269,7 +271,8 @@ class Worker {
   std::deque<Held> held_;  // streams whose sound waits for a picture, oldest first
   bool holding_ = false;   // what is being delivered may wait
   uint64_t hold_ns_ = 0;   // for how long, at the present load
-  uint64_t moved_ = 0;     // messages in and frames out, at the last look
+  uint64_t picture_hold_ns_ = 0;
+  uint64_t moved_ = 0;  // messages in and frames out, at the last look
   Instant hold_looked_at_{};
   std::vector<TimerWheel::Entry> due_;
   std::array<std::deque<Mail>, workers_max> deferred_mail_;

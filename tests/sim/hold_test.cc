@@ -20,7 +20,7 @@ using control::Tunable;
 
 constexpr uint32_t connections_max = 8;
 constexpr uint64_t frame_memory_bytes = 64U << 20;
-constexpr uint64_t hold_ms = 25;  // the default of coalesce_ms
+constexpr uint64_t hold_ms = 50;  // the default of coalesce_ms
 constexpr uint8_t audio = 8;
 constexpr uint8_t video = 9;
 
@@ -73,9 +73,7 @@ class Peer {
 class Hold : public testing::Test {
  protected:
   Hold() {
-    control::TunableValues values = control::tunable_defaults();
-    values[static_cast<size_t>(Tunable::coalesce_from)] = 0;
-    SimControl(region_, ControlMode::absent, 1).write_state(values);
+    set(Tunable::coalesce_from, 0);
     worker_ = std::make_unique<dataplane::Worker>(
         dataplane::WorkerParts{.engine = &engine_,
                                .engines = {&engine_},
@@ -110,6 +108,19 @@ class Hold : public testing::Test {
   void picture(Peer& publisher, bool key, size_t bytes = 2000) {
     publisher.send(video, ++at_, {static_cast<uint8_t>(key ? 0x17 : 0x27), 1, 0, 0, 0}, bytes);
   }
+  /// `count` pictures, so far apart.
+  void pictures(Peer& publisher, int count, uint32_t interval_ms = 33) {
+    for (; count > 0; --count) {
+      at_ += interval_ms - 1;
+      picture(publisher, false);
+      run_ms(interval_ms);
+    }
+  }
+  void set(Tunable tunable, uint64_t value) {
+    control::TunableValues values = control::tunable_defaults();
+    values[static_cast<size_t>(tunable)] = value;
+    control_.write_state(values);
+  }
   uint64_t gop_bytes() {
     for (uint64_t i = 0; i < region_.worker(0).stream_slots_used.observe(); ++i) {
       control::StreamRow row;
@@ -123,6 +134,7 @@ class Hold : public testing::Test {
   ZeroedMemory region_memory_ = zeroed_memory(plan_.region_bytes());
   ZeroedMemory frame_memory_ = zeroed_memory(frame_memory_bytes);
   control::Region region_{region_memory_.get(), plan_};
+  SimControl control_{region_, ControlMode::absent, 1};
   dataplane::Mesh mesh_{1};
   dataplane::LogRing log_;
   SimEngine engine_{network_, connections_max, ClockMode::caller_advances};
@@ -188,6 +200,99 @@ TEST_F(Hold, what_waits_when_the_publisher_leaves_does_not_hold_its_successor) {
   sound(second);
   run_ms(hold_ms + 5);
   EXPECT_EQ(player.sounds, before + 1);
+}
+
+TEST_F(Hold, under_more_load_small_pictures_go_out_in_pairs) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  pictures(publisher, 40);  // their interval is known by now
+  for (int pair = 0; pair < 5; ++pair) {
+    const int before = player.pictures;
+    pictures(publisher, 2);
+    EXPECT_EQ(player.pictures - before, 2);
+  }
+  // Whichever of two it is: one comes at once and takes the other along.
+  const int before = player.pictures;
+  pictures(publisher, 1);
+  const int first = player.pictures - before;
+  pictures(publisher, 1);
+  EXPECT_EQ(first == 0 || first == 2, true) << first;
+  EXPECT_EQ(player.pictures - before, 2);
+}
+
+TEST_F(Hold, a_picture_waits_for_coalesce_ms_and_no_longer) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  pictures(publisher, 40);
+  const int before = player.pictures;
+  at_ += 32;
+  picture(publisher, false);
+  run_ms(3);
+  if (player.pictures != before) {  // it took along another: then the next one waits
+    at_ += 32;
+    picture(publisher, false);
+    run_ms(3);
+  }
+  const int waiting = player.pictures;
+  run_ms(hold_ms - 8);
+  EXPECT_EQ(player.pictures, waiting);
+  run_ms(10);
+  EXPECT_EQ(player.pictures, waiting + 1);
+}
+
+TEST_F(Hold, keyframes_and_rare_or_large_pictures_do_not_wait) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  pictures(publisher, 40);
+  for (int i = 0; i < 4; ++i) {
+    pictures(publisher, i % 2);
+    const int before = player.pictures;
+    picture(publisher, true);
+    run_ms(3);
+    EXPECT_GE(player.pictures, before + 1);
+  }
+  pictures(publisher, 40, 100);
+  for (int i = 0; i < 4; ++i) {
+    const int before = player.pictures;
+    at_ += 99;
+    picture(publisher, false);
+    run_ms(3);
+    EXPECT_EQ(player.pictures, before + 1);
+    run_ms(97);
+  }
+  for (int i = 0; i < 200; ++i) {
+    const int before = player.pictures;
+    at_ += 32;
+    picture(publisher, false, 8000);
+    run_ms(3);
+    if (i > 100) {
+      EXPECT_EQ(player.pictures, before + 1);
+    }
+    run_ms(30);
+  }
+}
+
+TEST_F(Hold, with_less_to_do_pictures_do_not_wait) {
+  set(Tunable::coalesce_from, 1000);
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  run_ms(3);
+  for (int i = 0; i < 60; ++i) {
+    const int before = player.pictures;
+    at_ += 32;
+    picture(publisher, false);
+    run_ms(3);
+    EXPECT_EQ(player.pictures, before + 1);
+    run_ms(30);
+  }
 }
 
 // A picture above 16 KiB lies in a block of its own, so that it comes between two sounds of one log

@@ -47,12 +47,12 @@ namespace penstock::control {
   X(wait_us_max, "dataplane.wait_us_max", "us", 0, 20'000, 1'000, true,                            \
     "under load, how long a worker may gather completions before it handles them; 0 switches it "  \
     "off")                                                                                         \
-  X(coalesce_ms, "dataplane.coalesce_ms", "ms", 0, 200, 25, true,                                  \
-    "under load, how long sound may wait to go out with the next picture, which saves sends; 0 "   \
-    "switches it off")                                                                             \
+  X(coalesce_ms, "dataplane.coalesce_ms", "ms", 0, 200, 50, true,                                  \
+    "under load, how long sound may wait to go out with the next picture, and small pictures to "  \
+    "go out in pairs, which saves sends; 0 switches it off")                                       \
   X(coalesce_from, "dataplane.coalesce_from", "frames/s", 0, 1'000'000'000, 10'000, true,          \
     "messages in and frames out of a worker per second above which sound may wait; at twice as "   \
-    "many it may wait for all of coalesce_ms")                                                     \
+    "many it may wait for all of coalesce_ms, at three times as many every second picture may")    \
   X(tls_handshakes_per_second, "tls.handshakes_per_second", "per second", 1, 100'000, 200, true,   \
     "TLS handshakes that each worker takes; what is above waits, so that media does not")          \
   X(rtmpt_idle_ms, "rtmpt.idle_ms", "ms", 1'000, 600'000, 45'000, true,                            \
