@@ -5,15 +5,39 @@
 #include <time.h>
 
 #include <cstdlib>
+#include <map>
 
 #include "dataplane/engine/uring/listener.h"
 
 namespace penstock::conformance {
+namespace {
 
-const DpdkLab& dpdk_lab() {
-  static const DpdkLab instance;
-  return instance;
+/// DPDK 22.11 leaves the socket of an AF_XDP device open when it closes the device, and the queue
+/// is busy for as long. Nobody but tests starts twice in a process.
+void close_xdp_sockets() {
+  for (int fd = 3; fd < 256; ++fd) {
+    int domain = 0;
+    socklen_t length = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_XDP) {
+      ::close(fd);
+    }
+  }
 }
+
+uint32_t lab_queues = 1;
+
+const DpdkLab& lab_of(uint32_t queues) {
+  static std::map<uint32_t, DpdkLab> labs;
+  DpdkLab& lab = labs[queues];
+  if (lab.network == nullptr && lab.why.empty()) lab.network = NetworkLab::make(queues, lab.why);
+  return lab;
+}
+
+}  // namespace
+
+const DpdkLab& dpdk_lab() { return lab_of(lab_queues); }
+
+void use_dpdk_lab(uint32_t queues) { lab_queues = queues; }
 
 engine::Endpoint endpoint_of(const char* text, uint16_t port) {
   engine::Endpoint endpoint;
@@ -54,6 +78,7 @@ std::expected<std::unique_ptr<LabHost>, std::string> LabHost::start(
 
 LabHost::~LabHost() {
   dpdk_lab().network->in_engine_side([&] { host_.reset(); });
+  close_xdp_sockets();
 }
 
 std::unique_ptr<Peer> connect_from_peer_side(bool ipv6, uint16_t port) {

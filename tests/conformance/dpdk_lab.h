@@ -13,12 +13,15 @@ namespace penstock::conformance {
 
 constexpr uint16_t dpdk_port = 1935;
 
-/// One pair of namespaces for everything in the process that is about DPDK.
+/// A pair of namespaces, made once in a process.
 struct DpdkLab {
   std::string why;
-  std::unique_ptr<NetworkLab> network = NetworkLab::make(2, why);
+  std::unique_ptr<NetworkLab> network;
 };
+/// The one that everything here is about, until another is asked for: with so many queues at each
+/// end of the pair.
 const DpdkLab& dpdk_lab();
+void use_dpdk_lab(uint32_t queues);
 
 engine::Endpoint endpoint_of(const char* text, uint16_t port);
 /// One worker, the lab's addresses, no hugepages.

@@ -14,6 +14,7 @@ namespace {
 class DpdkWorld final : public World {
  public:
   DpdkWorld(const engine::DpdkOptions& options, bool ipv6) : ipv6_(ipv6) {
+    use_dpdk_lab(1);
     auto host = LabHost::start(options);
     if (!host) {
       std::fprintf(stderr, "DpdkHost::start: %s\n", host.error().c_str());
@@ -77,6 +78,7 @@ constexpr const char* xdp_device = "net_af_xdp0,iface=lab0";
 
 /// Why a device cannot be had here; asked by taking it, and once more, as every test does.
 std::string missing(const char* device) {
+  use_dpdk_lab(1);
   if (dpdk_lab().network == nullptr) return dpdk_lab().why;
   for (int i = 0; i < 2; ++i) {
     const auto host = LabHost::start(dpdk_options(device, 8));

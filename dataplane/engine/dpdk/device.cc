@@ -23,6 +23,9 @@ namespace {
 // At 10 Gbit/s of full packets 1024 are 1.2 ms: what a worker's longest tick may take.
 constexpr uint16_t descriptors = 1024;
 
+constexpr int queue_attempts = 10;
+constexpr useconds_t queue_retry_us = 100'000;
+
 std::string failure(const Device& device, const char* what, int error) {
   return with_complaint(device.text() + ": " + what + ": " + rte_strerror(std::abs(error)));
 }
@@ -159,8 +162,14 @@ std::expected<void, std::string> Device::set_up_queues(
     const std::vector<rte_mempool*>& memory_of_queues) {
   const auto node = static_cast<unsigned>(numa_node_);
   for (uint16_t queue = 0; queue < queues_; ++queue) {
-    int error = rte_eth_rx_queue_setup(port_, queue, receive_descriptors_, node, nullptr,
-                                       memory_of_queues[queue]);
+    int error = 0;
+    // The kernel lets go of an AF_XDP queue a moment after the process that had it has ended.
+    for (int i = 0; i < queue_attempts; ++i) {
+      if (i > 0) usleep(queue_retry_us);
+      error = rte_eth_rx_queue_setup(port_, queue, receive_descriptors_, node, nullptr,
+                                     memory_of_queues[queue]);
+      if (error == 0 || !name_.starts_with("net_af_xdp")) break;
+    }
     if (error == 0) error = rte_eth_tx_queue_setup(port_, queue, send_descriptors_, node, nullptr);
     if (error != 0) return std::unexpected(failure(*this, "a queue cannot be set up", error));
   }
