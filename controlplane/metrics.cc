@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "controlplane/clock.h"
+#include "controlplane/links.h"
 #include "controlplane/text.h"
 
 namespace penstock::controlplane {
@@ -104,6 +105,36 @@ void add_workers(const Attachment& attachment, std::vector<MetricFamily>& famili
   families.push_back(std::move(busy));
 }
 
+/// Of engines with network devices of their own; nothing at all with another one.
+void add_links(const Attachment& attachment, std::vector<MetricFamily>& families) {
+  const std::vector<Link> all = links(attachment);
+  if (all.empty()) return;
+  MetricFamily up = family("link_up", "1 while the worker's network device has a link", true);
+  MetricFamily speed = family("link_bits_per_second", "of its link; 0: not known", true);
+  MetricFamily engine = family("engine", "between network device and worker", false);
+  MetricFamily tcp = family("tcp", "what the engine's own TCP counts", false);
+  MetricFamily device = family("device", "as the network device's driver counts and names", false);
+  for (const Link& link : all) {
+    Labels labels = worker_label(link.worker);
+    labels.push_back({"device", link.device});
+    labels.push_back({"driver", link.driver});
+    add(up, labels, link.up ? 1 : 0);
+    add(speed, labels, static_cast<double>(link.bits_per_second));
+    for (const LinkNumber& number : link.numbers) {
+      const bool of_device = number.kind == control::LinkNumberKind::device;
+      Labels of = of_device ? Labels{{"device", link.device}} : worker_label(link.worker);
+      of.push_back({"counter", number.name});
+      MetricFamily& into = of_device                                     ? device
+                           : number.kind == control::LinkNumberKind::tcp ? tcp
+                                                                         : engine;
+      add(into, std::move(of), static_cast<double>(number.value));
+    }
+  }
+  for (MetricFamily* made : {&up, &speed, &engine, &tcp, &device}) {
+    if (!made->metric.empty()) families.push_back(std::move(*made));
+  }
+}
+
 struct StreamMetric {
   std::string_view name;
   std::string_view help;
@@ -157,6 +188,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   add_processes(parts_, attachment, families);
   if (!attachment) return families;
   add_workers(*attachment, families);
+  add_links(*attachment, families);
   add_streams(parts_, families);
   return families;
 }

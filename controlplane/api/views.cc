@@ -7,6 +7,7 @@
 #include <array>
 
 #include "controlplane/clock.h"
+#include "controlplane/links.h"
 #include "controlplane/text.h"
 
 namespace penstock::controlplane::api {
@@ -90,6 +91,38 @@ json worker_view(const control::WorkerArea& area, uint32_t worker, uint64_t hear
           {"bits_per_second_out", rates.bits_per_second_out},
           {"frame_memory_bytes", counter_of(area, control::Counter::frame_bytes)},
           {"frame_memory_bytes_max", area.frame_memory_bytes.get()}};
+}
+
+json link_view(const Link& link) {
+  json numbers = {{"engine", json::object()}, {"tcp", json::object()}, {"device", json::object()}};
+  for (const LinkNumber& number : link.numbers) {
+    numbers[std::string(kind_name(number.kind))][number.name] = number.value;
+  }
+  return {{"worker", link.worker},
+          {"device", link.device},
+          {"driver", link.driver},
+          {"offloads", link.offloads},
+          {"up", link.up},
+          {"bits_per_second", link.bits_per_second},
+          {"numbers", std::move(numbers)},
+          {"numbers_left_out", link.numbers_left_out}};
+}
+
+json dpdk_view(const config::DpdkConfig& dpdk) {
+  const auto address = [](const std::optional<config::AddressPrefix>& given) {
+    return given ? config::to_string(*given) : "";
+  };
+  return {{"devices", dpdk.devices},
+          {"hugepages", dpdk.hugepages},
+          {"memory_mb", dpdk.memory_mb},
+          {"file_prefix", dpdk.file_prefix},
+          {"address", address(dpdk.address)},
+          {"address6", address(dpdk.address6)},
+          {"gateway", dpdk.gateway ? dpdk.gateway->host : ""},
+          {"gateway6", dpdk.gateway6 ? dpdk.gateway6->host : ""},
+          {"vlan", dpdk.vlan},
+          {"mtu", dpdk.mtu},
+          {"exception_interface", dpdk.exception_interface}};
 }
 
 json tls_view(const std::shared_ptr<Attachment>& attachment) {
@@ -236,7 +269,12 @@ json workers_view(const Parts& parts) {
     const uint64_t age_ms = heartbeat_age_ms(attachment->region(), worker, monotonic_ns());
     rows.push_back(worker_view(attachment->region().worker(worker), worker, age_ms, rates[worker]));
   }
-  return {{"workers", std::move(rows)}, {"tls", tls_view(attachment)}};
+  json link_rows = json::array();
+  if (attachment) {
+    for (const Link& link : links(*attachment)) link_rows.push_back(link_view(link));
+  }
+  return {
+      {"workers", std::move(rows)}, {"links", std::move(link_rows)}, {"tls", tls_view(attachment)}};
 }
 
 json counters_view(const Parts& parts) {
@@ -285,6 +323,7 @@ json config_view(const Parts& parts) {
           {"engine", config.engine},
           {"workers", config.workers},
           {"state_dir", config.state_dir},
+          {"dpdk", dpdk_view(config.dpdk)},
           {"rtmp", std::move(listeners["rtmp"])},
           {"rtmps", std::move(listeners["rtmps"])},
           {"rtmpt", std::move(listeners["rtmpt"])},

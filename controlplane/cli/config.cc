@@ -98,6 +98,24 @@ void add_tunable(KeyFacts& facts, const Json& tunable) {
   facts.add(text_of(tunable, "key"), value, source == "live" ? Colour::yellow : Colour::plain);
 }
 
+/// Of a section that is there or used.
+void add_dpdk(KeyFacts& keys, const Json& config) {
+  const Json& dpdk = part_of(config, "dpdk");
+  const Json& devices = rows_of(dpdk, "devices");
+  if (devices.empty() && text_of(config, "engine") != "dpdk") return;
+  keys.add("dpdk.devices", devices.empty() ? "none" : joined(devices, " "));
+  keys.add("dpdk.hugepages", flag_of(dpdk, "hugepages") ? "true" : "false");
+  keys.add("dpdk.memory_mb", std::to_string(count_of(dpdk, "memory_mb")));
+  keys.add("dpdk.file_prefix", text_of(dpdk, "file_prefix"));
+  for (const char* name : {"address", "address6", "gateway", "gateway6", "exception_interface"}) {
+    const std::string value = text_of(dpdk, name);
+    keys.add(fmt::format("dpdk.{}", name), value.empty() ? "none" : value);
+  }
+  const uint64_t vlan = count_of(dpdk, "vlan");
+  keys.add("dpdk.vlan", vlan == 0 ? "none" : std::to_string(vlan));
+  keys.add("dpdk.mtu", std::to_string(count_of(dpdk, "mtu")));
+}
+
 }  // namespace
 
 std::string render_config(const Json& config, const Paint& paint) {
@@ -107,6 +125,7 @@ std::string render_config(const Json& config, const Paint& paint) {
   keys.add("dataplane.engine", text_of(config, "engine"));
   keys.add("dataplane.workers", joined(rows_of(config, "workers")));
   keys.add("dataplane.state_dir", text_of(config, "state_dir"));
+  add_dpdk(keys, config);
   for (const char* name : {"rtmp", "rtmps", "rtmpt", "rtmpts"}) {
     const Json& listeners = rows_of(config, name);
     keys.add(fmt::format("listen.{}", name), listeners.empty() ? "none" : joined(listeners));

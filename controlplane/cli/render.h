@@ -14,6 +14,8 @@ namespace penstock::controlplane::cli {
 [[nodiscard]] std::string render_connections(const Json& connections, const Paint& paint);
 [[nodiscard]] std::string render_connection(const Json& connection, const Paint& paint);
 [[nodiscard]] std::string render_workers(const Json& workers, const Paint& paint);
+/// All that engines with network devices of their own have counted, but for what is 0.
+[[nodiscard]] std::string render_numbers(const Json& workers, const Paint& paint);
 /// Without `all`, what is 0 is left out.
 [[nodiscard]] std::string render_counters(const Json& counters, bool all, const Paint& paint);
 [[nodiscard]] std::string render_config(const Json& config, const Paint& paint);

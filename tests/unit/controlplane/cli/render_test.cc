@@ -185,6 +185,18 @@ TEST(RenderConfig, keys_are_counted_and_never_shown) {
   EXPECT_NE(text.find("restarted: listen.rtmp"), std::string::npos) << text;
 }
 
+TEST(RenderConfig, the_section_of_an_engine_is_shown_where_it_is_there) {
+  Json config = {{"engine", "uring"}, {"dpdk", {{"devices", Json::array()}}}};
+  EXPECT_EQ(render_config(config, plain).find("dpdk."), std::string::npos);
+  config["dpdk"] = {{"devices", {"net_af_xdp0,iface=a", "net_af_xdp1,iface=a"}},
+                    {"address", "10.99.0.2/24"},
+                    {"vlan", 0},
+                    {"mtu", 1500}};
+  const std::string text = render_config(config, plain);
+  EXPECT_NE(text.find("net_af_xdp0,iface=a net_af_xdp1,iface=a\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("10.99.0.2/24\n"), std::string::npos) << text;
+}
+
 TEST(RenderConfig, every_key_that_waits_shows_what_runs_and_what_the_file_says) {
   const Json config = Json::parse(R"({"rtmp": ["127.0.0.1:2000"], "http": "127.0.0.1:8935",
     "tunables": [
