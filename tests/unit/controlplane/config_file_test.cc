@@ -1,7 +1,10 @@
 #include "controlplane/config_file.h"
 
 #include <gtest/gtest.h>
+
 #include <sys/stat.h>
+
+#include <algorithm>
 
 #include "controlplane/state_dir.h"
 #include "tests/unit/controlplane/support.h"
