@@ -18,6 +18,9 @@ constexpr size_t frame_block_bytes = 64 * 1024 - block_header_bytes;
 // memory access.
 constexpr size_t prefetch_ahead = 2;
 
+// A GOP's frames are cold when they are let go, and each takes a few ns then: memory takes 100.
+constexpr size_t release_prefetch_ahead = 16;
+
 // A log's first block holds 9 messages of an average 1 Mbit/s stream. A stream that goes on gets
 // blocks twice as large, up to 36 messages: taking a block touches cold memory, and two frames on
 // either side of an end are two slices of a send. 10,000 watched streams pin 640 MB, a fifth of
@@ -176,6 +179,31 @@ void FramePool::release(Frame* frame) {
   }
   --frames_in_use_;
   free_.push_back(frame);
+}
+
+void FramePool::release(std::span<Frame* const> frames) {
+  Block* block = nullptr;
+  uint32_t block_references = 0;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    if (i + release_prefetch_ahead < frames.size()) {
+      __builtin_prefetch(frames[i + release_prefetch_ahead], 1);
+    }
+    Frame* frame = frames[i];
+    if (frame->references != 1 || frame->leased != nullptr || frame->block == nullptr) {
+      release(frame);
+      continue;
+    }
+    if (frame->block != block) {
+      if (block != nullptr) blocks_.release(block, block_references);
+      block = frame->block;
+      block_references = 0;
+    }
+    ++block_references;
+    frame->references = 0;
+    --frames_in_use_;
+    free_.push_back(frame);
+  }
+  if (block != nullptr) blocks_.release(block, block_references);
 }
 
 Frame* FrameLog::begin(FramePool& pool, const rtmp::WireHeader& header, uint32_t chunk_bytes) {

@@ -73,6 +73,8 @@ class FramePool {
 
   static void add_reference(Frame* frame) { ++frame->references; }
   void release(Frame* frame);
+  /// A GOP's worth: neighbours mostly lie in one block, which then is given back in one go.
+  void release(std::span<Frame* const> frames);
 
   /// Frames that are neither free nor given back: 0 when every owner has let go.
   [[nodiscard]] size_t frames_in_use() const { return frames_in_use_; }

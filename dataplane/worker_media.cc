@@ -36,9 +36,6 @@ constexpr uint64_t backlog_bytes_min = 64 * 1024;
 // short at the rate of messages.
 constexpr uint64_t shed_interval_ns = 10 * ns_per_ms;
 
-// A release takes some 10 ns, memory 100.
-constexpr size_t gop_prefetch_ahead = 8;
-
 rtmp::WireHeader wire_header(rtmp::MediaKind kind, uint32_t timestamp, uint32_t message_bytes) {
   return {
       .chunk_stream_id = kind == rtmp::MediaKind::video ? video_chunk_stream : audio_chunk_stream,
@@ -409,7 +406,7 @@ void Worker::begin_gop(Stream& stream, const Frame& key) {
     drop_gop(stream);
   } else {
     const auto moment = stream.gop.begin() + static_cast<ptrdiff_t>(stream.gop_moment);
-    for (auto old = stream.gop.begin(); old != moment; ++old) frames_.release(*old);
+    frames_.release({stream.gop.begin(), moment});
     stream.gop.erase(stream.gop.begin(), moment);
     stream.gop_moment = 0;
     stream.gop_block = nullptr;
@@ -421,13 +418,7 @@ void Worker::begin_gop(Stream& stream, const Frame& key) {
 }
 
 void Worker::drop_gop(Stream& stream) {
-  for (size_t i = 0; i < stream.gop.size(); ++i) {
-    // Cold by now: without this every release waits for memory.
-    if (i + gop_prefetch_ahead < stream.gop.size()) {
-      __builtin_prefetch(stream.gop[i + gop_prefetch_ahead], 1);
-    }
-    frames_.release(stream.gop[i]);
-  }
+  frames_.release(stream.gop);
   stream.gop.clear();
   stream.gop_moment = 0;
   stream.gop_block = nullptr;
