@@ -115,6 +115,7 @@ void Connection::become_closed(EndReason reason, bool reset) {
   state_ = State::closed;
   if (!closing_) end_reason_ = reason;
   cut_off_ = true;
+  starved_ = false;
   release_memory();
   timer_ = RetransmitTimer::none;
   retransmit_at_ = acknowledge_at_ = idle_at_ = Instant::never();

@@ -119,6 +119,9 @@ class alignas(64) Connection {
   [[nodiscard]] bool wants_output() const { return output_wanted_; }
   /// The next segment that may go now; false: nothing. It is packet number parts.packets_out + 1.
   [[nodiscard]] bool transmit(SegmentOut& out, Instant now);
+  /// More is to go, and no record of `parts.records` was left for it: feed() when there is one.
+  [[nodiscard]] bool starved() const { return starved_; }
+  void feed();
 
   [[nodiscard]] bool has_event() const;
   /// The next event but for its id, and for peer and port of `accepted`. Bytes of `received` are
@@ -281,7 +284,7 @@ class alignas(64) Connection {
   bool syn_owed_ = false;
   bool probe_owed_ = false;  // keepalive or zero-window probe
   bool tail_probe_owed_ = false;
-  bool starved_ = false;  // no record was left: more is to go although nothing can
+  bool starved_ = false;  // no record was left
   // Events.
   bool opened_ = false;
   bool open_reported_ = false;

@@ -163,9 +163,13 @@ bool Connection::transmit(SegmentOut& out, Instant now) {
     ++parts_->counters.acks_out;
     return true;
   }
-  output_wanted_ = starved_;
-  starved_ = false;
+  output_wanted_ = false;
   return false;
+}
+
+void Connection::feed() {
+  output_wanted_ |= starved_;
+  starved_ = false;
 }
 
 /// What may go beside what is in the network.

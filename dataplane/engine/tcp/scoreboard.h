@@ -42,6 +42,7 @@ class SentRecords {
   [[nodiscard]] SentRecord& at(uint32_t index) { return records_[index]; }
   [[nodiscard]] const SentRecord& at(uint32_t index) const { return records_[index]; }
   [[nodiscard]] uint32_t in_use() const { return in_use_; }
+  [[nodiscard]] uint32_t left() const { return count_ - in_use_; }
   [[nodiscard]] size_t memory_bytes() const;
 
  private:

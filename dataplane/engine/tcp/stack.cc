@@ -49,6 +49,7 @@ Stack::State::State(const StackOptions& given)
       ready(places_for(options)),
       eventful(places_for(options)),
       transmitting(places_for(options)),
+      starving(places_for(options)),
       detached(2 * places_for(options)) {
   // RFC 8200 (5) for the one, RFC 791 for the other: less is no link for this.
   PENSTOCK_ASSERT(options.mtu >= (own.has_ipv6 ? PathMtus::ipv6_min : PathMtus::ipv4_min));
@@ -303,6 +304,7 @@ size_t Stack::State::memory_bytes() const {
          time_waits.memory_bytes() + neighbours.memory_bytes() + replies.memory_bytes() +
          slots.size() * (sizeof(Slot) + sizeof(Connection) + 2 * sizeof(uint32_t)) +
          ready.memory_bytes() + eventful.memory_bytes() + transmitting.memory_bytes() +
+         starving.memory_bytes() +
          detached.memory_bytes() + wheel.memory_bytes() +
          neighbour_news.capacity() * sizeof(NeighbourNews);
 }

@@ -67,6 +67,18 @@ void Stack::State::wake_parked() {
   parked_until = Instant::never();
 }
 
+/// As many as there are records now. Who gets none waits again, behind the others.
+void Stack::State::feed_starving(Instant now) {
+  for (auto count = std::min<size_t>(starving.size(), parts.records.left()); count > 0; --count) {
+    const uint32_t index = starving.front();
+    starving.pop();
+    slots[index].starves = false;
+    if (!slots[index].used) continue;
+    connections[index].feed();
+    settle(index, now);
+  }
+}
+
 /// Announcements and questions to the link.
 size_t Stack::State::output_link(std::span<PacketOut> room) {
   size_t count = 0;
@@ -118,6 +130,10 @@ size_t Stack::State::output_connection(uint32_t index, std::span<PacketOut> room
   counters.tcp_segments_out += count;
   PENSTOCK_ASSERT(count > 0 || !connection.wants_output());
   slot.ready = false;
+  if (connection.starved() && !slot.starves) {
+    slot.starves = true;
+    starving.push(index);
+  }
   settle(index, now);
   return count;
 }
@@ -132,6 +148,7 @@ std::span<PacketOut> Stack::State::output(std::span<PacketOut> room, Instant now
   for (; count < room.size() && !replies.empty(); ++count) {
     replies.take(room[count], ++parts.packets_out);
   }
+  if (!starving.empty()) feed_starving(now);
   while (count < room.size() && !ready.empty()) {
     const uint32_t index = ready.front();
     if (ready.size() > 3) prefetch(ready.at(3), all_lines);

@@ -61,6 +61,7 @@ struct Stack::State {
     bool parked : 1 = false;     // in `parked`
     bool eventful : 1 = false;   // in `eventful`
     bool transmits : 1 = false;  // in `transmitting`
+    bool starves : 1 = false;    // in `starving`
   };
   static_assert(sizeof(Slot) == 64);
   static_assert(alignof(Connection) >= 64);
@@ -153,6 +154,7 @@ struct Stack::State {
   void acknowledge(const FlowKey& flow, uint32_t hash, const SegmentOut& segment, Instant now);
   void reset(const ParsedPacket& parsed, uint32_t hash, Instant now);
   void wake_parked();
+  void feed_starving(Instant now);
 
   [[nodiscard]] uint32_t milliseconds(Instant now) const {
     return static_cast<uint32_t>(now.ns / ns_per_ms);
@@ -181,6 +183,7 @@ struct Stack::State {
   Ring<uint32_t> ready;             // want to send
   Ring<uint32_t> eventful;          // have something to report
   Ring<Transmitting> transmitting;  // wait for packets to leave the device
+  Ring<uint32_t> starving;          // have more to send than there are records for
   Ring<ConnectionId> detached;      // need their place still
   std::vector<uint32_t> parked;     // wait for a neighbour
   Instant parked_until = Instant::never();

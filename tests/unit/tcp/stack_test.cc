@@ -168,6 +168,37 @@ TEST(stack, refuses_peers_beyond_connections_max) {
   EXPECT_TRUE(pair.left_.peer(again).connected);
 }
 
+TEST(stack, who_was_closed_and_whose_peer_is_silent_makes_room_for_others) {
+  StackOptions right = options_of_host(2);
+  right.connections_max = 2;  // and 16 places for those whose end is not through
+  StackPair pair(options_of_host(1), right);
+  ASSERT_TRUE(pair.right_.stack_.listen(1));
+  uint16_t silent_below = 0;
+  uint16_t port = 0;
+  pair.passes_ = [&](bool from_left, const std::vector<uint8_t>& bytes) {
+    if (!from_left || load_u16(bytes.data() + 12) != ethertype_ipv4) return true;
+    const uint16_t from = load_u16(bytes.data() + 34);
+    if (from > port || silent_below == 0) port = from;
+    return from == port && from != silent_below;
+  };
+  // Each has another local port, and what comes from an older one is lost.
+  for (int i = 0; i < 40; ++i) {
+    silent_below = 0;
+    const ConnectionId id = pair.left_.connect(*pair.right_.options_.address, 1, pair.now_);
+    for (int wait = 0; wait < 30 && pair.right_.peers() < static_cast<size_t>(i) + 1; ++wait) {
+      pair.run(100 * ns_per_ms);
+    }
+    ASSERT_EQ(pair.right_.peers(), static_cast<size_t>(i) + 1);
+    EXPECT_TRUE(pair.left_.peer(id).connected);
+    silent_below = port;
+    pair.right_.stack_.close(pair.right_.last_peer().id, pair.now_);
+    pair.run(10 * ns_per_ms);
+    EXPECT_TRUE(pair.right_.last_peer().closed);
+  }
+  pair.run(60 * ns_per_s);
+  EXPECT_EQ(pair.right_.lent(), 0u);
+}
+
 TEST(stack, many_connections_come_and_go_without_a_trace) {
   StackPair pair;
   ASSERT_TRUE(pair.right_.stack_.listen(1));
@@ -227,6 +258,37 @@ TEST(stack, survives_the_loss_of_each_packet_of_a_handshake) {
     pair.run(5 * ns_per_s);
     EXPECT_EQ(pair.left_.peer(id).received, "hello") << "without packet " << lost;
   }
+}
+
+TEST(stack, who_finds_no_record_for_a_segment_waits_for_one) {
+  StackOptions left = options_of_host(1);
+  left.sent_segments_max = 4;
+  StackPair pair(left, options_of_host(2));
+  ASSERT_TRUE(pair.right_.stack_.listen(1));
+  pair.right_.echoes_ = true;
+  const ConnectionId first = pair.left_.connect(*pair.right_.options_.address, 1, pair.now_);
+  const ConnectionId second = pair.left_.connect(*pair.right_.options_.address6, 1, pair.now_);
+  pair.run();
+  const std::string text = text_of(50'000);
+  bool first_passes = false;
+  pair.passes_ = [&](bool from_left, const std::vector<uint8_t>& bytes) {
+    return !from_left || first_passes || load_u16(bytes.data() + 12) != ethertype_ipv4;
+  };
+  pair.left_.send(first, text, pair.now_);
+  pair.run(50 * ns_per_ms);
+  // The first one holds all records there are; the second acknowledges what comes all the same.
+  pair.left_.send(second, text, pair.now_);
+  pair.right_.send(pair.right_.peer_number(1).id, "unasked", pair.now_);
+  pair.run(50 * ns_per_ms);
+  EXPECT_GT(pair.left_.counters().sent_segments_full, 0u);
+  EXPECT_EQ(pair.left_.peer(second).received, "unasked");
+  EXPECT_EQ(pair.right_.peer_number(1).sent_bytes, 7u);
+  EXPECT_EQ(pair.right_.peer_number(1).received, "");
+  first_passes = true;
+  pair.run(20 * ns_per_s);
+  EXPECT_EQ(pair.left_.peer(first).received, text);
+  EXPECT_EQ(pair.left_.peer(second).received, "unasked" + text);
+  expect_no_packets_held(pair);
 }
 
 TEST(stack, tells_the_link_its_addresses) {

@@ -246,6 +246,7 @@ void End::send_out(Instant now) {
     emit(out);
     syn_ack_at_ = now.after_ns(ns_per_s);
   }
+  if (parts_.records.left() > 0) connection_.feed();
   SegmentOut out;
   while (opened_ && connection_.wants_output() && connection_.transmit(out, now)) {
     emit(out);
