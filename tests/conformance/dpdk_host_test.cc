@@ -230,6 +230,34 @@ TEST(DpdkExceptions, a_flood_is_limited) {
   EXPECT_GT(value_of(stats.engine, "exceptions_limited"), 100U);
 }
 
+TEST(DpdkVlan, a_tagged_link_is_spoken_on) {
+  if (const std::string why = missing_dpdk(); !why.empty()) GTEST_SKIP() << why;
+  use_dpdk_lab(1);
+  engine::DpdkOptions options = dpdk_options("net_af_packet0,iface=lab0", 16);
+  options.address = engine::DpdkAddress{endpoint_of("10.98.0.2", 0), 24};
+  options.vlan = 7;
+  auto host = LabHost::start(options);
+  ASSERT_TRUE(host) << host.error();
+  const NetworkLab& network = *dpdk_lab().network;
+  if (!network.run_in_peer_side("ip link add link lab1 name lab1.7 type vlan id 7")) {
+    GTEST_SKIP() << "this kernel has no VLANs";
+  }
+  EXPECT_TRUE(
+      network.run_in_peer_side("ip link set lab1.7 up && ip addr add 10.98.0.1/24 dev lab1.7"));
+  Echo echo((**host)->engine(0));
+  int fd = -1;
+  network.in_peer_side(
+      [&] { fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); });
+  const auto to = engine::to_socket_address(endpoint_of("10.98.0.2", dpdk_port));
+  connect(fd, to.get(), to.length);
+  SocketPeer peer(fd);
+  Exchange exchange{&peer, pattern(100'000, 8), 0, {}};
+  const Instant limit = now().after_ms(10'000);
+  while (exchange.got.size() < exchange.to_write.size() && now() < limit) exchange.step();
+  EXPECT_TRUE(exchange.got == exchange.to_write);
+  EXPECT_TRUE(network.run_in_peer_side("ip link del lab1.7"));
+}
+
 TEST(DpdkStart, says_in_one_line_what_is_missing) {
   if (const std::string why = missing_dpdk(); !why.empty()) GTEST_SKIP() << why;
   use_dpdk_lab(1);

@@ -259,6 +259,7 @@ size_t DpdkEngine::report(std::span<EngineEvent> events) {
 // Waiting -----------------------------------------------------------------------------------------
 
 void DpdkEngine::wait(Instant wake_at) {
+  if (unvisited_ != 0) return;
   const Instant until = std::min(wake_at, stack_.deadline());
   Idle::Choice choice = idle_.choose(now_, until, interrupts_);
   if (choice.step == Idle::Step::look) return;

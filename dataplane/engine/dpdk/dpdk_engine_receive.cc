@@ -33,8 +33,14 @@ bool has_flag(const rte_mbuf* packet, uint64_t mask, uint64_t wanted) {
   return (packet->ol_flags & mask) == wanted;
 }
 
-/// A SYN, as a plain segment of IPv4 or IPv6 has it; whatever else it is.
-bool is_plain_segment(const PacketFlow& flow) { return !flow.unusual; }
+/// The kernel's devices tell of a VLAN beside the packet; the stack reads it in the packet. False
+/// when there is no room for it.
+bool restore_tag(rte_mbuf*& packet) {
+  if ((packet->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) == 0) return true;
+  if (rte_vlan_insert(&packet) != 0) return false;
+  packet->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN);
+  return true;
+}
 
 }  // namespace
 
@@ -64,7 +70,7 @@ size_t DpdkEngine::take_burst() {
   const bool alone = parts_.crossings->workers() == 1;
   for (uint16_t i = 0; i < count; ++i) {
     counters_.bytes_received += burst[i]->pkt_len;
-    if (burst[i]->nb_segs != 1) {
+    if (burst[i]->nb_segs != 1 || !restore_tag(burst[i])) {
       // Its memory fits the largest packet that we let pass, so it is none of those.
       ++counters_.received_in_segments;
       rte_pktmbuf_free(burst[i]);
@@ -91,7 +97,7 @@ bool DpdkEngine::redirect(rte_mbuf* packet) {
   if (!flow) return false;
   const size_t owner = parts_.steering->owner(*flow);
   if (owner == parts_.id) return false;
-  if (trusts_queue_ && is_plain_segment(*flow)) ++counters_.hash_mismatches;
+  if (trusts_queue_ && !flow->unusual) ++counters_.hash_mismatches;
   if (parts_.crossings->between(parts_.id, owner).packets.push(packet)) {
     ++counters_.packets_redirected;
     rang_ |= bit(owner);
