@@ -102,7 +102,7 @@ def run_meson(kind, names):
 def run_e2e(kind, only_smoke):
     report = ROOT / "build" / kind / "e2e.xml"
     report.unlink(missing_ok=True)
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rfE",
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rfEs",
                f"--junitxml={report}", str(ROOT / "tests" / "e2e")]
     if only_smoke:
         command += ["-m", "smoke"]

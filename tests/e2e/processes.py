@@ -96,6 +96,9 @@ class CliResult:
 
 
 class Penstock:
+    engine = "uring"
+    host, host6 = "127.0.0.1", "[::1]"  # where it listens for RTMP
+
     def __init__(self, folder, publish="open", keys=(), limits=None, more="", workers=None, variants=(), listen="",
                  certificates=(), rtmpe=None, admission=""):
         """`variants` of rtmps, rtmpt and rtmpts get a listener each; `listen` and `admission` are more of those sections,
@@ -126,17 +129,21 @@ class Penstock:
             sections += f"\n[rtmpe]\nenabled = {json.dumps(self.rtmpe)}\n"
         return "\n".join([*lines, self.listen]), sections
 
+    def engine_section(self):
+        """A section of its own, for engines that have one."""
+        return ""
+
     def write_config(self):
         listen, sections = self.write_transports()
         limits = "\n".join(f"{key} = {value}" for key, value in self.limits.items())
         self.config_path.write_text(f"""\
 [dataplane]
-engine = "uring"
+engine = "{self.engine}"
 workers = {self.workers}
 state_dir = "{self.folder}/state"
-
+{self.engine_section()}
 [listen]
-rtmp = ["127.0.0.1:{self.rtmp_port}", "[::1]:{self.rtmp_port}"]
+rtmp = ["{self.host}:{self.rtmp_port}", "{self.host6}:{self.rtmp_port}"]
 {listen}
 
 [admission]
@@ -157,8 +164,11 @@ socket = "{self.socket_path}"
 
     # -- processes --
 
+    def command(self, name):
+        return [PROGRAMS / name, "--config", self.config_path]
+
     def _start(self, name):
-        run = Run([PROGRAMS / name, "--config", self.config_path], self.folder / f"{name}.log")
+        run = Run(self.command(name), self.folder / f"{name}.log")
         self.runs.append(run)
         return run
 
@@ -218,7 +228,7 @@ socket = "{self.socket_path}"
 
     def accepts(self):
         try:
-            socket.create_connection(("127.0.0.1", self.rtmp_port), timeout=1).close()
+            socket.create_connection((self.host, self.rtmp_port), timeout=1).close()
             return True
         except OSError:
             return False
@@ -269,8 +279,8 @@ socket = "{self.socket_path}"
     def wait_subscribers(self, name, count, seconds=8.0):
         return wait_for(lambda: len(self.subscribers(name)) >= count, seconds, f"{count} subscribers of {name}")
 
-    def url(self, name, host="127.0.0.1"):
-        return f"rtmp://{host}:{self.rtmp_port}/{name}"
+    def url(self, name, host=None):
+        return f"rtmp://{host or self.host}:{self.rtmp_port}/{name}"
 
     def variant_url(self, variant, name, shared=False, host="127.0.0.1"):
         """At the variant's own listener, or at the one of rtmp, which rtmpe and rtmpte have no other than."""

@@ -72,9 +72,11 @@ def amf_decode_all(body):
 
 
 class RtmpPeer:
-    def __init__(self, port, host="127.0.0.1", seconds=8.0, connection=None):
+    HOST = "127.0.0.1"  # of tests that name none
+
+    def __init__(self, port, host=None, seconds=8.0, connection=None):
         """`connection`: one that is there already, over TLS for example, instead of a new one to `port`."""
-        self.socket = connection or socket.create_connection((host, port), timeout=seconds * PATIENCE)
+        self.socket = connection or socket.create_connection((host or self.HOST, port), timeout=seconds * PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.chunk_bytes_in = 128
         self.partial, self.headers = {}, {}

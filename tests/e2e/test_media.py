@@ -20,9 +20,9 @@ def test_ffmpeg_to_ffmpeg_is_byte_equal_from_first_to_last_packet(penstock, stud
 
 
 def test_ipv6_listener_serves_the_same(penstock, studio, clip, tmp_path):
-    player = studio.play(penstock.url("live/six", "[::1]"), tmp_path / "got.flv")
+    player = studio.play(penstock.url("live/six", penstock.host6), tmp_path / "got.flv")
     penstock.wait_subscribers("live/six", 1)
-    assert studio.publish(clip, penstock.url("live/six", "[::1]"), realtime=False).wait() == 0
+    assert studio.publish(clip, penstock.url("live/six", penstock.host6), realtime=False).wait() == 0
     assert player.wait() == 0
     assert compare(clip, tmp_path / "got.flv", least=60, from_start=True, to_end=True) == []
 
