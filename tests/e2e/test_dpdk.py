@@ -398,5 +398,5 @@ def test_a_publisher_of_6_mbit_behind_200_ms_does_not_fall_behind(far, far_penst
     report = load(penstock, LONG_S, "publish", "--publishers", "1", "--bitrate", "6M", "--warmup-s", "4")
     assert report["publishers"] == {"wanted": 1, "held": 1}
     assert report["bytes_sent"] * 8 / LONG_S > 0.97 * 6e6, report
-    # An encoder that has to wait for our window is late by a round trip and more.
-    assert report["schedule_lag_ms"]["p99"] < 100, report
+    # A keyframe is more than the way holds: it takes a round trip or two, over the kernel's TCP as well (190 ms).
+    assert report["schedule_lag_ms"]["max"] < 600 * PATIENCE, report

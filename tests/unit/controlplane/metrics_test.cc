@@ -53,6 +53,43 @@ TEST_F(MetricsTest, counters_gauges_faults_and_streams_are_there_by_worker_and_n
   EXPECT_EQ(series.at("penstock_streams"), 1);
 }
 
+TEST_F(MetricsTest,
+       links_are_there_where_an_engine_has_a_device_and_whatever_its_driver_calls_things) {
+  start_dataplane();
+  EXPECT_FALSE(ask("GET", "/metrics").body.find("penstock_link_up") != std::string::npos);
+  const auto row = std::make_unique<control::LinkRow>();
+  row->device.set("net_af_packet0,iface=\"a\"");
+  row->driver.set("net_af_packet");
+  row->up = 1;
+  row->mbps = 10'000;
+  const std::pair<control::LinkNumberKind, const char*> numbers[] = {
+      {control::LinkNumberKind::engine, "packets_received"},
+      {control::LinkNumberKind::tcp, "timeouts"},
+      {control::LinkNumberKind::device, "rx-q0 \xFF\n#"},
+      {control::LinkNumberKind::device, "rx_q0____"},  // the same once it is clean
+      {static_cast<control::LinkNumberKind>(7), "damage"},
+  };
+  for (const auto& [kind, name] : numbers) {
+    control::LinkNumber& number = row->numbers[row->numbers_used++];
+    number.kind = kind;
+    number.name.set(name);
+    number.value = 40 + row->numbers_used;
+  }
+  row->numbers_used = 1'000'000;  // damage
+  dataplane->region().worker(1).link.write(*row);
+  const auto series = scrape();
+  const std::string device = R"(device="net_af_packet0,iface=\"a\"")";
+  EXPECT_EQ(series.at("penstock_link_up{worker=\"1\"," + device + ",driver=\"net_af_packet\"}"), 1);
+  EXPECT_EQ(series.at(R"(penstock_engine_total{worker="1",counter="packets_received"})"), 41);
+  EXPECT_EQ(series.at(R"(penstock_tcp_total{worker="1",counter="timeouts"})"), 42);
+  EXPECT_EQ(series.at("penstock_device_total{" + device + ",counter=\"rx_q0____\"}"), 43);
+  const auto answer = ask_json("GET", "/api/v1/workers");
+  ASSERT_EQ(answer["links"].size(), 1u);
+  EXPECT_EQ(answer["links"][0]["worker"], 1);
+  EXPECT_EQ(answer["links"][0]["bits_per_second"], 10'000'000'000u);
+  EXPECT_EQ(answer["links"][0]["numbers"]["tcp"]["timeouts"], 42);
+}
+
 TEST_F(MetricsTest, every_counter_of_the_region_is_exported) {
   start_dataplane();
   const auto series = scrape();

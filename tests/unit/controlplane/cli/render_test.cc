@@ -104,6 +104,21 @@ TEST(RenderWorkers, silent_worker_is_said) {
             std::string::npos);
 }
 
+TEST(RenderWorkers, links_stand_below_and_numbers_that_are_0_are_left_out) {
+  const Json workers = Json::parse(R"({"workers": [{"worker": 0, "core": 2, "alive": true}],
+    "links": [{"worker": 0, "device": "0000:3b:00.0", "up": true, "bits_per_second": 25000000000,
+               "numbers": {"engine": {"redirections_full": 2, "turns": 0},
+                           "tcp": {"packets_in": 77, "segments_retransmitted": 5},
+                           "device": {"rx_missed_errors": 3}}},
+              {"worker": 1, "device": "0000:3b:00.1", "up": false}]})");
+  const std::string text = render_workers(workers, plain);
+  for (const char* part : {"0000:3b:00.0  up, 25", "down", "DROPPED", "77"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in\n" << text;
+  const std::string numbers = render_numbers(workers, plain);
+  EXPECT_NE(numbers.find("tcp.segments_retransmitted"), std::string::npos) << numbers;
+  EXPECT_EQ(numbers.find("turns"), std::string::npos) << numbers;
+}
+
 TEST(RenderCounters, zeros_are_left_out_unless_asked_for) {
   const Json counters = Json::parse(R"({
     "counters": [{"name": "sends", "gauge": false, "help": "handed over", "total": 1500,
