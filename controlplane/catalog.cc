@@ -91,6 +91,9 @@ void Catalog::take_reports(const control::Region& region, uint32_t worker, uint6
 }
 
 void Catalog::refresh_streams(const control::Region& region, uint32_t worker, uint64_t now_ns) {
+  // Asked before the rows: one that is written meanwhile makes the next look find it.
+  const uint64_t writes = region.worker(worker).stream_writes.observe();
+  if (writes == std::exchange(mirrors_[worker].stream_writes, writes)) return;
   std::vector<MirroredStream>& mirror = mirrors_[worker].streams;
   const uint64_t said = region.worker(worker).stream_slots_used.observe();
   const auto used = static_cast<size_t>(std::min<uint64_t>(said, region.plan().streams_max));
@@ -117,6 +120,8 @@ void Catalog::refresh_streams(const control::Region& region, uint32_t worker, ui
 }
 
 void Catalog::refresh_connections(const control::Region& region, uint32_t worker) {
+  const uint64_t writes = region.worker(worker).connection_writes.observe();
+  if (writes == std::exchange(mirrors_[worker].connection_writes, writes)) return;
   std::vector<MirroredConnection>& mirror = mirrors_[worker].connections;
   const uint64_t said = region.worker(worker).connection_slots_used.observe();
   const auto used = static_cast<size_t>(std::min<uint64_t>(said, region.plan().connections_max));

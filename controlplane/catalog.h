@@ -62,6 +62,9 @@ class Catalog {
   struct WorkerMirror {
     std::vector<MirroredStream> streams;
     std::vector<MirroredConnection> connections;
+    // Of the worker, when these were last looked at.
+    uint64_t stream_writes = 0;
+    uint64_t connection_writes = 0;
   };
 
   /// What is sent for a stream outside of its owner.

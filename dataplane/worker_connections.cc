@@ -314,7 +314,7 @@ void Worker::closed(Connection& connection) {
   connection.egress.clear(frames_);
   log(LogEvent::connection_closed, &connection, {}, {}, connection.bytes_received);
   control::ConnectionRow gone;
-  parts_.region.connections(parts_.id)[connection.row].write(gone);
+  parts_.region.write_row(parts_.id, connection.row, gone);
   count(Counter::connections_closed);
   if (connection.gathered) --gathered_connections_;
   connections_[connection.id.index].reset();

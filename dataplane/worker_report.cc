@@ -181,7 +181,7 @@ void Worker::report_stream(Stream& stream) {
   for (uint64_t rest = stream.unannounced; rest != 0; rest &= rest - 1) {
     announce_start(stream, static_cast<WorkerId>(std::countr_zero(rest)), false);
   }
-  parts_.region.streams(parts_.id)[stream.row].write(row_of(stream));
+  parts_.region.write_row(parts_.id, stream.row, row_of(stream));
   // What happens to a name without a publisher is reported when it happens.
   stirred_streams_[stream.row] = stream.stream_id != 0;
 }
@@ -211,7 +211,7 @@ void Worker::report_connection(Connection& connection) {
   } else if (!connection.app.empty()) {
     row.role = control::ConnectionRole::idle;
   }
-  parts_.region.connections(parts_.id)[connection.row].write(row);
+  parts_.region.write_row(parts_.id, connection.row, row);
   connection.reported_bytes = connection.bytes_received + connection.bytes_sent;
 }
 

@@ -40,7 +40,7 @@ void Worker::forget_if_unused(Stream& stream) {
   if (stream.owned_here() || !stream.subscribers.empty()) return;
   if (stream.stream_id != 0) streams_by_id_.erase(stream.stream_id);
   clear_media(stream);
-  parts_.region.streams(parts_.id)[stream.row].write(control::StreamRow{});
+  parts_.region.write_row(parts_.id, stream.row, control::StreamRow{});
   streams_by_row_[stream.row] = nullptr;
   free_stream_rows_.push_back(stream.row);
   streams_.erase(streams_.find(stream.name));

@@ -64,16 +64,18 @@ class FakeDataplane {
 
   /// Row `slot` of a worker, as that worker writes it.
   void put_stream(uint32_t worker, uint32_t slot, const control::StreamRow& row) {
-    region_.streams(worker)[slot].write(row);
+    region_.write_row(worker, slot, row);
     control::Cell& used = region_.worker(worker).stream_slots_used;
     if (used.get() <= slot) used.publish(slot + 1);
   }
   void put_connection(uint32_t worker, uint32_t slot, const control::ConnectionRow& row) {
-    region_.connections(worker)[slot].write(row);
+    region_.write_row(worker, slot, row);
     control::Cell& used = region_.worker(worker).connection_slots_used;
     if (used.get() <= slot) used.publish(slot + 1);
   }
-  void free_stream(uint32_t worker, uint32_t slot) { region_.streams(worker)[slot].write({}); }
+  void free_stream(uint32_t worker, uint32_t slot) {
+    region_.write_row(worker, slot, control::StreamRow{});
+  }
 
   [[nodiscard]] std::vector<control::Command> commands(uint32_t worker) {
     const std::lock_guard lock(mutex_);
