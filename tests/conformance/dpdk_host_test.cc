@@ -286,6 +286,11 @@ TEST(DpdkStart, says_in_one_line_what_is_missing) {
   EXPECT_THAT(error_of([](Options& o) { o.mtu = 9000; }), HasSubstr("ip link set lab0 mtu 9000"));
   EXPECT_THAT(error_of([](Options& o) { o.memory_mb = 1; }), HasSubstr("memory_mb is too small"));
   EXPECT_THAT(error_of([](Options& o) { o.congestion_control = "bbr"; }), HasSubstr("cubic"));
+  const NetworkLab& network = *dpdk_lab().network;
+  const std::string address = std::string(NetworkLab::engine4) + "/24 dev lab0";
+  EXPECT_TRUE(network.run_in_engine_side("ip addr add " + address));
+  EXPECT_THAT(error_of([](Options&) {}), HasSubstr("is the kernel's as well, on lab0"));
+  EXPECT_TRUE(network.run_in_engine_side("ip addr del " + address));
   // After all that it starts.
   auto host = LabHost::start(dpdk_options("net_af_packet0,iface=lab0", 8));
   EXPECT_TRUE(host) << host.error();

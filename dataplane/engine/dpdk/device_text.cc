@@ -1,6 +1,8 @@
 #include "dataplane/engine/dpdk/device_text.h"
 
+#include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -120,6 +122,25 @@ std::expected<void, std::string> check_device_text(const std::string& text, uint
   }
   if (auto there = check_interface(text, interface, mtu); !there) return there;
   return check_raw_sockets(text);
+}
+
+std::string kernel_interface_of(const Endpoint& address, const std::string& except) {
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return {};
+  std::string found;
+  const int family = address.ipv6 ? AF_INET6 : AF_INET;
+  for (const ifaddrs* one = all; one != nullptr && found.empty(); one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != family) continue;
+    const void* bytes = address.ipv6
+                            ? static_cast<const void*>(
+                                  &reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr)
+                            : static_cast<const void*>(
+                                  &reinterpret_cast<const sockaddr_in*>(one->ifa_addr)->sin_addr);
+    if (std::memcmp(bytes, address.address, address.ipv6 ? 16 : 4) != 0) continue;
+    if (except != one->ifa_name) found = one->ifa_name;
+  }
+  freeifaddrs(all);
+  return found;
 }
 
 std::string no_driver_text(const std::string& text) {

@@ -11,6 +11,7 @@
 
 #include "dataplane/engine/dpdk/crossings.h"
 #include "dataplane/engine/dpdk/device.h"
+#include "dataplane/engine/dpdk/device_text.h"
 #include "dataplane/engine/dpdk/dpdk_engine.h"
 #include "dataplane/engine/dpdk/environment.h"
 #include "dataplane/engine/dpdk/exception_path.h"
@@ -53,6 +54,16 @@ std::expected<void, std::string> check(const DpdkOptions& options) {
   }
   if (!options.address && !options.address6) {
     return std::unexpected("dpdk.address and dpdk.address6 are both empty; one is needed");
+  }
+  for (const auto& [own, name] : {std::pair(&options.address, "dpdk.address"),
+                                  std::pair(&options.address6, "dpdk.address6")}) {
+    if (!*own) continue;
+    const std::string interface =
+        kernel_interface_of((*own)->address, options.exceptions ? options.exception_interface : "");
+    if (interface.empty()) continue;
+    return std::unexpected(std::string(name) + " is the kernel's as well, on " + interface +
+                           ": it would reset every connection; take it away there (ip addr del), "
+                           "or choose another");
   }
   if (!options.congestion_control.empty() && options.congestion_control != "cubic" &&
       options.congestion_control != "reno") {
