@@ -157,11 +157,16 @@ bool Connection::done() const { return gone() && closed_reported_ && !output_wan
 void Connection::report_sent(uint32_t bytes, uint64_t packet) {
   if (bytes == 0) return;
   parts_->counters.bytes_sent += bytes;
-  if (packet <= parts_->packets_transmitted) {
+  // The caller counts from the oldest byte on: nothing is reported before what lies in front of it,
+  // whose packet may be the later one when it was sent again.
+  gather_sent();
+  if (sent_waiting_bytes_[0] == 0 && packet <= parts_->packets_transmitted) {
     sent_ready_bytes_ += bytes;
     return;
   }
-  const size_t slot = sent_waiting_bytes_[0] == 0 || packet <= sent_waiting_packet_[0] ? 0 : 1;
+  const bool with_first = sent_waiting_bytes_[0] == 0 ||
+                          (packet <= sent_waiting_packet_[0] && sent_waiting_bytes_[1] == 0);
+  const size_t slot = with_first ? 0 : 1;
   sent_waiting_bytes_[slot] += bytes;
   sent_waiting_packet_[slot] = std::max(sent_waiting_packet_[slot], packet);
 }

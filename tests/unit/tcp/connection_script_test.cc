@@ -333,6 +333,20 @@ const Case plain_cases[] = {
       event none
       transmitted
       event closed reset)"},
+    {"sent_counts_in_order_whatever_left_the_device_first", R"(
+      send 2000
+      > . 0:1000 ack 0
+      > P. 1000:2000 ack 0
+      # from now on packets stay in the device
+      hold
+      +100 < . 0:0 ack 0 sack 1000-2000
+      +25 > . 0:1000 ack 0
+      +10 < . 0:0 ack 1000
+      event none
+      +10 < . 0:0 ack 2000
+      event none
+      transmitted
+      event sent 2000)"},
     {"a_narrower_path_sends_again_in_parts", R"(
       send 2000
       > . 0:1000 ack 0

@@ -381,6 +381,53 @@ TEST(path_mtu, is_learnt_from_routers_and_bytes_get_through) {
   EXPECT_EQ(pair.left_.counters().path_mtu_aged, 1u);
 }
 
+std::vector<uint8_t> too_big6(const StackOptions& to, uint32_t mtu,
+                              const std::vector<uint8_t>& packet) {
+  const OwnAddresses router(options_of_host(254));
+  std::vector<uint8_t> message = {2, 0, 0, 0, 0, 0, 0, 0};
+  store_u32(message.data() + 4, mtu);
+  message.insert(message.end(), packet.begin() + 14, packet.begin() + 14 + 60);
+  const FlowKey flow = flow_to(*to.address6, 0, 0);
+  Checksum checksum = pseudo_header(router.of(flow.local), flow.remote_bytes(), protocol::icmp6,
+                                    static_cast<uint32_t>(message.size()));
+  checksum.add(message);
+  store_u16(message.data() + 2, checksum.value());
+  PacketOut out;
+  write_ip(out, router, flow, {.to = to.mac, .protocol = protocol::icmp6}, message.size(), false);
+  std::vector<uint8_t> whole = bytes_of(out);
+  whole.insert(whole.end(), message.begin(), message.end());
+  return whole;
+}
+
+TEST(path_mtu, is_learnt_over_ipv6_but_not_below_what_each_link_carries) {
+  const struct {
+    uint32_t said;
+    size_t carried;
+  } rows[] = {{1400, 1400}, {1280, 1280}, {600, 1280}, {0, 1280}, {70'000, 1500}};
+  for (const auto& row : rows) {
+    StackPair pair;
+    ASSERT_TRUE(pair.right_.stack_.listen(1));
+    size_t largest = 0;
+    bool lied = false;
+    pair.passes_ = [&](bool from_left, const std::vector<uint8_t>& packet) {
+      if (!from_left) return true;
+      if (packet.size() > 14 + row.carried || (row.said > 1500 && packet.size() > 1000 && !lied)) {
+        lied = true;
+        pair.left_.arrive(too_big6(pair.left_.options_, row.said, packet));
+        return packet.size() <= 14 + row.carried;
+      }
+      largest = std::max(largest, packet.size());
+      return true;
+    };
+    const ConnectionId id = pair.left_.connect(*pair.right_.options_.address6, 1, pair.now_);
+    const std::string text(100'000, 'm');
+    pair.left_.send(id, text, pair.now_);
+    pair.run(5 * ns_per_s);
+    EXPECT_EQ(pair.right_.last_peer().received, text) << row.said;
+    EXPECT_EQ(largest, 14 + row.carried) << row.said;
+  }
+}
+
 TEST(path_mtu, is_not_lowered_by_who_cannot_see_our_numbers) {
   StackPair pair;
   ASSERT_TRUE(pair.right_.stack_.listen(1));

@@ -197,6 +197,8 @@ void StackHost::give_back() {
 void StackHost::forget(Open& open, bool all) {
   while (!open.kept.empty() &&
          (all || open.kept_from + open.kept.front().size <= open.reported_sent)) {
+    // Whoever looks at it now sends what is wrong.
+    std::fill_n(open.kept.front().bytes.get(), open.kept.front().size, uint8_t{0xee});
     open.kept_from += open.kept.front().size;
     open.kept.pop_front();
   }

@@ -253,6 +253,58 @@ TEST_F(HalfWay, bytes_may_come_before_the_bare_ack) {
   EXPECT_TRUE(pair.right_.last_peer().ended);
 }
 
+TEST(handshake, agrees_to_what_was_asked_for_and_to_nothing_else) {
+  const struct {
+    const char* what;
+    uint8_t flags;
+    TcpOptions asked;
+  } rows[] = {
+      {"nothing", flag::syn, {}},
+      {"window scale", flag::syn, {.window_scale = 2}},
+      {"the largest window scale", flag::syn, {.window_scale = 14}},
+      {"SACK", flag::syn, {.sack_permitted = true}},
+      {"timestamps", flag::syn, {.has_timestamps = true, .timestamp = 99}},
+      {"ECN", flag::syn | flag::ece | flag::cwr, {}},
+      {"half of ECN", flag::syn | flag::ece, {}},
+      {"all",
+       flag::syn | flag::ece | flag::cwr,
+       {.segment_bytes_max = 900,
+        .window_scale = 7,
+        .sack_permitted = true,
+        .has_timestamps = true,
+        .timestamp = 5}},
+  };
+  for (const auto& row : rows) {
+    StackPair pair;
+    ASSERT_TRUE(pair.right_.stack_.listen(1));
+    std::vector<uint8_t> answer;
+    pair.passes_ = [&](bool from_left, const std::vector<uint8_t>& packet) {
+      const std::vector<uint8_t> tcp = tcp_part(packet);
+      if (!from_left && !tcp.empty()) answer = tcp;
+      return tcp.empty();
+    };
+    SegmentOut syn;
+    syn.flags = row.flags;
+    syn.options = row.asked;
+    pair.right_.arrive(tcp_packet(pair.left_.options_, pair.right_.options_, false, 5, 1, syn));
+    pair.run(10 * ns_per_ms);
+    ASSERT_GE(answer.size(), 20u) << row.what;
+    TcpOptions agreed;
+    ASSERT_TRUE(parse_tcp_options(Bytes(answer).subspan(20), agreed)) << row.what;
+    EXPECT_EQ(agreed.segment_bytes_max, 1460) << row.what;
+    const bool scales = row.asked.window_scale != TcpOptions::no_window_scale;
+    // 6 MB of receive_window_max.
+    EXPECT_EQ(agreed.window_scale, scales ? 7 : TcpOptions::no_window_scale) << row.what;
+    EXPECT_EQ(agreed.sack_permitted, row.asked.sack_permitted) << row.what;
+    EXPECT_EQ(agreed.has_timestamps, row.asked.has_timestamps) << row.what;
+    if (agreed.has_timestamps) {
+      EXPECT_EQ(agreed.timestamp_echo, row.asked.timestamp) << row.what;
+    }
+    const bool ecn = (row.flags & (flag::ece | flag::cwr)) == (flag::ece | flag::cwr);
+    EXPECT_EQ(flags_of(answer), flag::syn | flag::ack | (ecn ? flag::ece : 0)) << row.what;
+  }
+}
+
 TEST(established, survives_blind_resets_syns_and_data) {
   StackPair pair;
   ASSERT_TRUE(pair.right_.stack_.listen(1));
