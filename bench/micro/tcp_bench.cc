@@ -36,6 +36,8 @@ constexpr size_t packet_room = 2048;
 constexpr size_t sends_ahead = 6;
 // 1500 - 20 (IPv4) - 20 (TCP) - 12 (timestamps).
 constexpr size_t payload_bytes = 1448;
+// What a new connection acknowledges one by one: an old one is measured.
+constexpr int first_segments = 20;
 constexpr uint16_t port = 1935;
 constexpr uint32_t ports_per_host = 20000;
 constexpr uint16_t first_port = 20000;
@@ -77,6 +79,9 @@ class Rig {
     for (size_t i = 0; i < payload_.size(); ++i) payload_[i] = static_cast<uint8_t>(i * 31);
     peers_.resize(connections);
     for (uint32_t i = 0; i < connections; ++i) open(i);
+    for (int i = 0; i < first_segments; ++i) {
+      for (uint32_t at = 0; at < connections; at += batch_packets) take_from_each(at);
+    }
   }
 
   struct Peer {
@@ -97,8 +102,8 @@ class Rig {
   }
 
   /// A full segment of a random peer, as the next packet of the run.
-  void make_data() {
-    Peer& peer = peers_[prng_.below(peers_.size())];
+  void make_data() { make_data_of(peers_[prng_.below(peers_.size())]); }
+  void make_data_of(Peer& peer) {
     SegmentOut segment = segment_of(peer);
     segment.slice_count = 1;
     segment.slices[0] = payload_;
@@ -197,6 +202,21 @@ class Rig {
     packets_.push_back({.bytes = {at, bytes}, .token = {packets_.size()}});
   }
 
+  /// A turn with a segment of each of a batch of peers.
+  void take_from_each(uint32_t first) {
+    clear_packets();
+    const auto end = std::min<size_t>(first + batch_packets, peers_.size());
+    for (size_t i = first; i < end; ++i) make_data_of(peers_[i]);
+    take_released();
+    stack_.input(packets_, now_);
+    stack_.expire(now_);
+    (void)take_events();
+    (void)take_output();
+    take_released();
+    clear_packets();
+    tick();
+  }
+
   static std::array<uint8_t, 4> peer_ipv4(uint32_t index) {
     const uint32_t host = index / ports_per_host + 1;
     return {10, 1, static_cast<uint8_t>(host >> 8), static_cast<uint8_t>(host)};
@@ -284,6 +304,13 @@ class Cost {
     const auto quiet = turns_[3].begin() + static_cast<ptrdiff_t>(turns_[3].size() / 10);
     std::nth_element(turns_[3].begin(), quiet, turns_[3].end());
     state.counters["cycles_p10"] = *quiet / static_cast<double>(batch_packets);
+    // What is done in few turns, timers above all, is in no median; the uppermost hundredth is
+    // other processes.
+    std::sort(turns_[3].begin(), turns_[3].end());
+    const size_t counted = turns_[3].size() - turns_[3].size() / 100;
+    double sum = 0;
+    for (size_t i = 0; i < counted; ++i) sum += turns_[3][i];
+    state.counters["cycles_mean"] = sum / static_cast<double>(counted * batch_packets);
     state.counters["ns"] = state.counters["cycles"].value / cycles_per_s() * 1e9;
     state.counters["packets_out"] = static_cast<double>(packets_out) / segments;
     state.SetItemsProcessed(static_cast<int64_t>(segments));

@@ -164,6 +164,7 @@ class alignas(64) Connection {
  private:
   // 128 bytes of IPv4 on the smallest link that anybody has, less the headers.
   static constexpr uint16_t segment_bytes_min = 88;
+  static constexpr uint8_t alone_max = 3;
   enum class RetransmitTimer : uint8_t { none, timeout, probe, reorder, persist };
   enum class Recovery : uint8_t { open, reduced, recovery, loss };
 
@@ -195,6 +196,7 @@ class alignas(64) Connection {
                                     Instant now);
   void receive_fin(Instant now);
   void note_duplicate(SequenceRange range);
+  void note_gap(Instant now);
   void challenge(Instant now);
   void want_ack(bool at_once, Instant now);
   void measure_receiver_rtt(const SegmentIn& segment, Instant now);
@@ -298,6 +300,7 @@ class alignas(64) Connection {
   uint8_t peer_window_scale_ = 0;
   uint8_t own_window_scale_ = 0;
   uint8_t quick_acks_ = 0;
+  uint8_t alone_ = 0;  // segments of late that came long after the one before, at most alone_max
   uint8_t duplicate_acks_owed_ = 0;
   uint8_t backoff_ = 0;
   uint8_t probes_unanswered_ = 0;

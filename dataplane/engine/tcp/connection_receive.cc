@@ -8,6 +8,10 @@ namespace {
 // RFC 9293 (3.8.6.3) allows 500 ms; 40 ms is what hosts do, and below every peer's least timeout.
 constexpr uint64_t ack_delay_ns = 40 * ns_per_ms;
 
+// After so many gaps of that length more than others, nothing is expected to come in time for an
+// ACK that is put off.
+constexpr uint8_t alone_enough = 2;
+
 // Answers to what is not acceptable (RFC 5961: 7): ten a second of one connection answer every
 // honest peer, whose own timers are slower, and end a war of ACKs. Per connection, because a limit
 // that connections share tells a blind attacker about the others (CVE-2016-5696).
@@ -25,6 +29,7 @@ bool Connection::receive(const SegmentIn& segment, Instant now) {
     return false;
   }
   if (!check_sequence(segment, now) || !check_control(segment, now)) return false;
+  if (heard_at_ != now && !segment.payload.empty()) note_gap(now);
   heard_at_ = now;
   probes_unanswered_ = 0;
 
@@ -272,6 +277,16 @@ bool Connection::receive_payload(const SegmentIn& segment, Instant now) {
   return kept;
 }
 
+/// Where segments come further apart than an ACK is put off, each is acknowledged by itself in any
+/// case: then at the end of its turn, while the connection is at hand, and not by a timer.
+void Connection::note_gap(Instant now) {
+  if (now.since(heard_at_) >= ack_delay_ns) {
+    alone_ = std::min<uint8_t>(alone_ + 1, alone_max);
+  } else if (alone_ > 0) {
+    --alone_;
+  }
+}
+
 bool Connection::receive_in_order(Bytes bytes, const SegmentIn& segment, Instant now) {
   const bool holes = received_.has_holes();
   const bool passing = reading_ && low_water_ <= bytes.size();
@@ -295,8 +310,8 @@ bool Connection::receive_in_order(Bytes bytes, const SegmentIn& segment, Instant
   // Every second full segment at least; in a batch that is one ACK for all of it. What fills a hole
   // is told at once (RFC 5681: 4.2).
   const uint32_t untold = receive_next_ - ack_sent_;
-  const bool at_once =
-      holes || quick_acks_ > 0 || untold > std::max<uint32_t>(largest_received_, 536);
+  const bool at_once = holes || quick_acks_ > 0 || alone_ >= alone_enough ||
+                       untold > std::max<uint32_t>(largest_received_, 536);
   want_ack(at_once, now);
   return hold == Hold::packet;
 }

@@ -36,6 +36,22 @@ const Case plain_cases[] = {
       +5 < . 1000:2000 ack 0
       +0 > . 0:0 ack 2000
       +500 > none)"},
+    {"who_sends_seldom_is_acknowledged_at_once", R"(
+      +0 < . 0:1000 ack 0
+      +40 > . 0:0 ack 1000
+      +60 < . 1000:2000 ack 0
+      +40 > . 0:0 ack 2000
+      +60 < . 2000:3000 ack 0
+      > . 0:0 ack 3000
+      +100 < . 3000:4000 ack 0
+      > . 0:0 ack 4000
+      # and who sends often again is waited for
+      +10 < . 4000:5000 ack 0
+      > . 0:0 ack 5000
+      +10 < . 5000:6000 ack 0
+      > none
+      +10 < . 6000:7000 ack 0
+      > . 0:0 ack 7000)"},
     {"data_carries_the_acknowledgment", R"(
       +0 < . 0:1000 ack 0
       send 10
