@@ -47,7 +47,7 @@ namespace penstock {
   X(message_flood, true, "more messages per second than any encoder sends")                    \
   X(transport_unknown, true, "first bytes are of no protocol that this listener speaks")       \
   X(transport_disabled, true, "first bytes are of a protocol that is switched off here")       \
-  X(proxy_header_malformed, true, "PROXY header missing, too long or malformed")               \
+  X(proxy_header_malformed, true, "PROXY header too long or malformed")                        \
   X(tls_handshake, true, "TLS handshake failed")                                               \
   X(tls_record, true, "TLS record that does not decrypt, or an alert")                         \
   X(rtmpe_key, true, "RTMPE public key out of range")                                          \
