@@ -9,6 +9,7 @@ import processes
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the short selection, which sanitizer builds run too")
+    config.addinivalue_line("markers", "measures: compares rates or times, so that a busy machine fails it: not in tools/test")
 
 
 def pytest_sessionstart(session):

@@ -379,6 +379,16 @@ def far_penstock(far, tmp_path_factory):
         conftest.end(made)
 
 
+def test_media_comes_unchanged_over_a_long_and_lossy_way(far, far_penstock, studio, clip, tmp_path):
+    penstock = far_penstock(far("--delay-ms", "25", "--loss-there", "0.01", "--loss-back", "0.01"))
+    player = studio.play(penstock.url("live/far"), tmp_path / "got.flv")
+    penstock.wait_subscribers("live/far", 1)
+    assert studio.publish(clip, penstock.url("live/far")).wait(60) == 0
+    assert player.wait(60) == 0, player.output()
+    assert compare(clip, tmp_path / "got.flv", least=60, from_start=True, to_end=True) == []
+
+
+@pytest.mark.measures
 def test_players_behind_50_ms_and_1_percent_of_loss_get_what_the_kernel_would_send(far, far_penstock):
     there = far("--delay-ms", "25", "--loss-there", "0.01")
     kernel = kernel_bits_per_second(there)
@@ -393,6 +403,7 @@ def test_players_behind_50_ms_and_1_percent_of_loss_get_what_the_kernel_would_se
     assert numbers["segments_retransmitted"] > 0 and numbers["timeouts"] < numbers["segments_retransmitted"] / 5, numbers
 
 
+@pytest.mark.measures
 def test_a_publisher_of_6_mbit_behind_200_ms_does_not_fall_behind(far, far_penstock):
     penstock = far_penstock(far("--delay-ms", "100"))
     report = load(penstock, LONG_S, "publish", "--publishers", "1", "--bitrate", "6M", "--warmup-s", "4")
