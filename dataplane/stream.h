@@ -117,6 +117,9 @@ struct Stream {
   uint64_t gop_bytes = 0;            // memory pinned, not bytes used
   bool gop_complete = false;         // gop starts at a keyframe and misses nothing since
   bool lost_frame = false;           // memory was short: nobody gets video until the next keyframe
+  bool races = false;                // far ahead of the clock, and nobody watches: no GOP is kept
+  uint32_t paced_from_ms = 0;        // timestamp of the keyframe that its pace is measured from
+  Instant paced_from{};              // when that came; 0: none has
   Instant last_video_at{};
   media::StreamMeasure measure;
   uint32_t last_timestamp = 0;

@@ -36,6 +36,13 @@ constexpr uint64_t backlog_bytes_min = 64 * 1024;
 // short at the rate of messages.
 constexpr uint64_t shed_interval_ns = 10 * ns_per_ms;
 
+// So much media in a tenth of its time is a file, not an encoder: those that catch up after an
+// outage have a few seconds to send, and drop the rest.
+constexpr uint32_t race_ms_min = 10'000;
+constexpr uint64_t race_times = 10;
+// A timestamp that jumps further says nothing of the pace.
+constexpr uint32_t timestamp_step_ms_max = 600'000;
+
 rtmp::WireHeader wire_header(rtmp::MediaKind kind, uint32_t timestamp, uint32_t message_bytes) {
   return {
       .chunk_stream_id = kind == rtmp::MediaKind::video ? video_chunk_stream : audio_chunk_stream,
@@ -139,7 +146,24 @@ void Worker::media_piece(Stream& stream, const rtmp::MediaPiece& piece) {
 bool Worker::wanted(const Stream& stream, const media::TagInfo& info) const {
   if (info.config || !stream.subscribers.empty() || stream.routes != 0) return true;
   // Nobody watches: then only the GOP cache wants it, and that only from a keyframe on.
-  return tunable(Tunable::gop_bytes) > 0 && (stream.gop_complete || info.key);
+  return tunable(Tunable::gop_bytes) > 0 && !stream.races && (stream.gop_complete || info.key);
+}
+
+/// At a keyframe. A file that is pushed as fast as the line takes it brings its next keyframe
+/// sooner than anybody could join at this one, so that keeping a GOP of it is work for nobody,
+/// which pushes everybody else's memory out of the caches.
+void Worker::note_pace(Stream& stream, uint32_t timestamp) {
+  const uint32_t media_ms = timestamp - stream.paced_from_ms;
+  const uint64_t passed_ns = now_.since(stream.paced_from);
+  const bool first = stream.paced_from.ns == 0 || media_ms > timestamp_step_ms_max;
+  // To race takes a while, so that an encoder that catches up is not taken for one; not to, one
+  // keyframe.
+  if (!first && !stream.races && media_ms < race_ms_min) return;
+  const bool watched = !stream.subscribers.empty() || stream.routes != 0;
+  stream.races = !first && !watched && media_ms * ns_per_ms > race_times * passed_ns;
+  stream.paced_from_ms = timestamp;
+  stream.paced_from = now_;
+  if (stream.races && stream.gop_complete) drop_gop(stream);
 }
 
 /// Enough of the message is seen. True when its bytes are to be kept.
@@ -161,6 +185,9 @@ bool Worker::decide(Stream& stream, Assembly& assembly, Bytes prefix) {
     } else {
       stream.lead_track = 0;
     }
+  }
+  if (assembly.info.key && !side && !assembly.info.config) {
+    note_pace(stream, assembly.timestamp);
   }
   if (!wanted(stream, assembly.info)) return false;
   const rtmp::WireHeader header = wire_header(assembly);

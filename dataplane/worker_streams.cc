@@ -69,6 +69,8 @@ void Worker::start_publish(Connection& connection, const Ask& asked, uint64_t cl
   stream->encoder = connection.software;
   stream->measure = {};
   stream->last_video_at = {};
+  stream->races = false;
+  stream->paced_from = {};
   stream->video_codec = stream->audio_codec = media::Codec::none;
   stream->video_size = {};
   stream->audio_format = {};

@@ -312,5 +312,42 @@ TEST_F(Hold, a_gop_cache_counts_each_block_once) {
   EXPECT_LE(gop_bytes(), frames * picture_block + (16 + 32 + 64) * 1024);
 }
 
+// What a file pushed at the speed of the line would leave in the cache is replaced before anybody
+// could join at it.
+TEST_F(Hold, no_gop_is_kept_of_what_races_while_nobody_watches) {
+  const auto second = [&](Peer& publisher, bool in_its_time) {
+    for (int i = 0; i < 20; ++i) {
+      at_ += 49;
+      picture(publisher, i == 0);
+      if (in_its_time) run_ms(50);
+    }
+    run_ms(3);
+  };
+  Peer& publisher = join(true);
+  for (int i = 0; i < 4; ++i) second(publisher, true);
+  run_ms(1100);  // every row has been written
+  EXPECT_GT(gop_bytes(), 0U);
+  for (int i = 0; i < 8; ++i) second(publisher, false);  // it catches up
+  run_ms(1100);
+  EXPECT_GT(gop_bytes(), 0U);
+  for (int i = 0; i < 30; ++i) second(publisher, false);
+  run_ms(1100);
+  EXPECT_EQ(gop_bytes(), 0U);
+
+  // Who comes now has the next keyframe, and what races on is kept.
+  Peer& player = join(false);
+  for (int i = 0; i < 3; ++i) second(publisher, false);
+  EXPECT_GE(player.pictures, 40);
+  player.leave();
+  for (int i = 0; i < 30; ++i) second(publisher, false);
+  run_ms(1100);
+  EXPECT_EQ(gop_bytes(), 0U);
+
+  // Back in its time, it is kept from the second keyframe on at the latest.
+  for (int i = 0; i < 3; ++i) second(publisher, true);
+  run_ms(1100);
+  EXPECT_GT(gop_bytes(), 0U);
+}
+
 }  // namespace
 }  // namespace penstock::sim
