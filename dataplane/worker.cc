@@ -23,6 +23,7 @@ constexpr size_t fetch_stream_ahead = 2;
 
 /// Up to what every event counts on it.
 void prefetch_lines(const Connection* connection) {
+  if (connection == nullptr) return;
   const char* start = reinterpret_cast<const char*>(connection);
   for (size_t at = 0; at < connection_hot_bytes; at += 64) __builtin_prefetch(start + at, 1);
 }

@@ -153,6 +153,7 @@ class Worker {
   void choose_hold();
   [[nodiscard]] bool picture_may_wait(Stream& stream, const Frame& frame) const;
   void hold(Stream& stream, uint64_t ns);
+  void send_held(Stream& stream);
   void note_pace(Stream& stream, uint32_t timestamp);
   [[nodiscard]] bool fits(const Egress& egress, const Frame& frame) const;
   void queue(Subscription& subscription, Frame* frame);

@@ -163,7 +163,7 @@ void Worker::note_pace(Stream& stream, uint32_t timestamp) {
   stream.races = !first && !watched && media_ms * ns_per_ms > race_times * passed_ns;
   stream.paced_from_ms = timestamp;
   stream.paced_from = now_;
-  if (stream.races && stream.gop_complete) drop_gop(stream);
+  if (stream.races) drop_gop(stream);
 }
 
 /// Enough of the message is seen. True when its bytes are to be kept.
@@ -407,7 +407,7 @@ void Worker::keep_config(Stream& stream, Frame* frame, const media::TagInfo& inf
 
 void Worker::keep_in_gop(Stream& stream, Frame* frame) {
   const uint64_t limit = tunable(Tunable::gop_bytes);
-  if (limit == 0 || frame->config) return;
+  if (limit == 0 || stream.races || frame->config) return;
   if (frame->key || frame->side == SideTrack::key) {
     begin_gop(stream, *frame);
   } else if (!stream.gop_complete) {

@@ -230,11 +230,12 @@ void Worker::send_past(Stream& stream, Subscription& subscription) {
 /// Every second picture may, where the next one comes in time to take it along. Sent in pairs they
 /// cost 0.6 of what they cost alone. Keyframes do not wait: somebody may have waited for one.
 bool Worker::picture_may_wait(Stream& stream, const Frame& frame) const {
+  if (frame.config) return false;
   const uint32_t passed_ms =
       frame.timestamp - std::exchange(stream.last_picture_ms, frame.timestamp);
   const uint32_t interval = std::min(passed_ms, Stream::picture_interval_max / 8) * 8;
   stream.picture_interval = stream.picture_interval - stream.picture_interval / 8 + interval / 8;
-  return picture_hold_ns_ > 0 && !stream.picture_held && !frame.key && !frame.config &&
+  return picture_hold_ns_ > 0 && !stream.picture_held && !frame.key &&
          stream.mean_frame_bytes <= hold_frame_bytes_max / 2 &&
          stream.picture_interval * (ns_per_ms / 8) < picture_hold_ns_;
 }
@@ -251,12 +252,17 @@ void Worker::hold(Stream& stream, uint64_t ns) {
 /// frames per send cost 0.6 of two sends), and of 73 messages per second 43 are sound.
 void Worker::deliver_live(Stream& stream, Frame* frame) {
   stream.mean_frame_bytes += (frame->length >> 6) - (stream.mean_frame_bytes >> 6);
-  if (frame->kind == FrameKind::video) {
-    stream.picture_held = picture_may_wait(stream, *frame);
-    if (stream.picture_held) {
+  if (frame->side != SideTrack::no) {
+    // Goes to some of them: nothing waits for it, and it waits for nothing.
+  } else if (frame->kind == FrameKind::video) {
+    if (picture_may_wait(stream, *frame)) {
+      stream.picture_held = true;
       hold(stream, picture_hold_ns_);
+    } else if (stream.held_until.ns != 0) {
+      // Before it, and to those who do not get it, too.
+      send_held(stream);
     } else {
-      stream.held_until = {};  // takes along what waits
+      stream.picture_held = false;
     }
   } else if (hold_ns_ > 0 && frame->kind == FrameKind::audio && !frame->config &&
              stream.mean_frame_bytes <= hold_frame_bytes_max) {
@@ -284,11 +290,15 @@ void Worker::release_held() {
     if (found == streams_by_id_.end()) continue;
     Stream& stream = *found->second;
     if (stream.held_until.ns == 0 || stream.held_until > now_) continue;  // a picture has come
-    stream.held_until = {};
-    stream.picture_held = false;
-    for (Subscription* subscription : stream.subscribers) {
-      if (!subscription->connection->egress.idle()) mark_dirty(*subscription->connection);
-    }
+    send_held(stream);
+  }
+}
+
+void Worker::send_held(Stream& stream) {
+  stream.held_until = {};
+  stream.picture_held = false;
+  for (Subscription* subscription : stream.subscribers) {
+    if (!subscription->connection->egress.idle()) mark_dirty(*subscription->connection);
   }
 }
 

@@ -278,6 +278,29 @@ TEST_F(Hold, keyframes_and_rare_or_large_pictures_do_not_wait) {
   }
 }
 
+// A second track whose keyframe never came is for nobody, and takes nothing along.
+TEST_F(Hold, pictures_of_a_side_track_hold_and_release_nothing) {
+  Peer& publisher = join(true);
+  Peer& player = join(false);
+  run_ms(100);
+  picture(publisher, true);
+  run_ms(3);
+  for (int i = 0; i < 80; ++i) {
+    const int before = player.pictures;
+    at_ += 16;
+    picture(publisher, false);
+    run_ms(16);
+    at_ += 16;
+    publisher.send(video, ++at_, {0xA6, 0x01, 'a', 'v', 'c', '1', 1, 0, 0, 0}, 2000);
+    run_ms(17);
+    at_ += 32;
+    picture(publisher, false);
+    run_ms(33);
+    EXPECT_GE(player.pictures, before + 1) << i;
+    EXPECT_LE(player.pictures, before + 3) << i;
+  }
+}
+
 TEST_F(Hold, with_less_to_do_pictures_do_not_wait) {
   set(Tunable::coalesce_from, 1000);
   Peer& publisher = join(true);
