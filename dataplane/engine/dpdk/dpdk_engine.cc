@@ -154,6 +154,8 @@ std::span<EngineEvent> DpdkEngine::poll(std::span<EngineEvent> events, Instant w
     if (received > 0) {
       idle_.busy(now_);
     } else {
+      // What timers, news of neighbours and announcements have made is not slept over.
+      send_out();
       wait(wake_at);
     }
   }
@@ -301,8 +303,11 @@ bool DpdkEngine::interrupt_armed() {
     interrupts_ = false;
     return false;
   }
-  if (rte_eth_rx_queue_count(port, parts_.queue) <= 0) return true;
+  const int waiting = rte_eth_rx_queue_count(port, parts_.queue);
+  if (waiting == 0) return true;
   rte_eth_dev_rx_intr_disable(port, parts_.queue);
+  // A driver that cannot say so might be slept over.
+  if (waiting < 0) interrupts_ = false;
   return false;
 }
 

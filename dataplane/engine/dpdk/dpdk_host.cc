@@ -244,7 +244,10 @@ tcp::StackOptions Host::stack_options(size_t worker) {
   stack.tcp_checksum_offload = device.offloads().checksums_out;
   stack.connections_max = options_.connections_max;
   // Half of what the device's queue leaves; the rest is on its way, or being copied for sending.
-  stack.held_packets_max = std::max(512u, (pools.packet_count - device.receive_descriptors()) / 2);
+  // Where all packets come in one queue, the stacks of all workers hold them of that one's pool.
+  const auto workers = static_cast<uint32_t>(options_.cores.size());
+  stack.held_packets_max =
+      std::max(512u, (pools.packet_count - device.receive_descriptors()) / 2 / workers);
   // 2 KiB each: where what waits for its reader is copied when packets run low.
   stack.receive_blocks = std::max(4096u, 4 * options_.connections_max);
   if (options_.congestion_control == "reno") stack.congestion = "reno";
@@ -287,6 +290,8 @@ void Host::keep() {
     if (exceptions_ != nullptr) waits[1].fd = exceptions_->descriptor();
     const int wait_ms = exceptions_ != nullptr ? keeper_exceptions_ms : keeper_link_ms;
     poll(waits, 2, wait_ms);
+    // The interface was taken away: nothing comes any more, and poll() says so without waiting.
+    if ((waits[1].revents & ~POLLIN) != 0) poll(waits, 1, wait_ms);
     if (exceptions_ != nullptr && exceptions_->carry(pools_.front()->packets)) {
       engines_.front()->ring(Crossings::ringer_kernel);
     }

@@ -197,9 +197,9 @@ void Transmitter::reclaim(Instant now) {
     return;
   }
   const int freed = rte_eth_tx_done_cleanup(facts_.port, facts_.queue, 0);
-  // Such a driver lets go of packets when later ones need their place. Those that come now are
-  // copied, so that nobody waits for them.
-  if (freed < 0 && now.since(moved_at_) > hoarding_ns && waiting_count_ == 0) {
+  // Such a driver lets go of packets when later ones need their place, or in batches that nothing
+  // fills. Those that come now are copied, so that nobody waits for them.
+  if (freed <= 0 && now.since(moved_at_) > hoarding_ns && waiting_count_ == 0) {
     facts_.takes_slices = false;
   }
 }
