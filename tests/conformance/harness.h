@@ -42,7 +42,7 @@ class Harness {
 
   size_t poll(uint64_t wait_ms);
   /// Polls until `done`, at most `limit_ms`; whether it came.
-  bool run_until(const std::function<bool()>& done, uint64_t limit_ms = 10'000);
+  bool run_until(const std::function<bool()>& done, uint64_t limit_ms = 60'000);
   void run_for(uint64_t ms);
 
   /// Connects and waits for `accepted`.
