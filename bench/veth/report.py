@@ -87,9 +87,15 @@ def share_lines(found):
             whole = sum(costs_of[one] for one in shares.ORDER)
             value = whole if kind is None else costs_of[kind]
             cells[-1].append(f"{table.number(value)} ({value / whole:.0%})" if whole else table.UNKNOWN)
-    cells.append(["others on the server's core"] + [f"{each['others_busy']:.0%} of it" for each in found])
+    cells.append(["seen of what the scheduler counted"] + [f"{seen(each):.0%}" for each in found])
     cells.append(["Mbit/s while sampled"] + [f"{each['mbit_per_s']:.0f}" for each in found])
     return table.lines_of_table(("", *(f"{each['load']}, {each['engine']}" for each in found)), cells)
+
+
+def seen(each):
+    """Samples of the server, by what the scheduler says that it used: far from 1 they were not taken at random."""
+    sampled = sum(value for kind, value in each["cpu_s_per_gb"].items() if kind in shares.ON_SERVER_CORE)
+    return sampled / each["process"]
 
 
 def model_lines(found):

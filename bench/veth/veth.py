@@ -176,7 +176,7 @@ def run_shares(there, options, program, results):
             costs = shares.per_gb(counts, run["gb_per_s"], seconds)
             results["shares"].append({"load": name, "engine": engine, "samples": counts, "cpu_s_per_gb": costs,
                                       "others_busy": counts[shares.NOT_OURS] / shares.SAMPLES_PER_S / seconds,
-                                      "mbit_per_s": run["mbit_per_s"], "model": shares.model(engine, costs),
+                                      "mbit_per_s": run["mbit_per_s"], "process": run["process"], "model": shares.model(engine, costs),
                                       "machine_load": run["machine_load"], "notes": run["notes"]})
             say(f"shares of {name:13} {engine:6} {sum(counts.values())} samples, "
                 f"{sum(costs[kind] for kind in shares.ORDER):.2f} CPU-s per GB on both cores")
