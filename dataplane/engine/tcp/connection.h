@@ -151,6 +151,8 @@ class alignas(64) Connection {
   /// Hard errors end a handshake; what stands does not believe them.
   void unreachable(EndReason reason);
 
+  /// Something of ours is queued or not acknowledged.
+  [[nodiscard]] bool sending() const { return sending_; }
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] bool gone() const { return state_ == State::closed || state_ == State::time_wait; }
   [[nodiscard]] bool done() const;
@@ -271,7 +273,7 @@ class alignas(64) Connection {
   bool sack_ = false;
   bool timestamps_ = false;
   bool ack_now_ = false;
-  bool sending_ = false;  // something of ours is queued or not acknowledged
+  bool sending_ = false;
   bool ecn_ = false;
   bool ecn_echo_ = false;  // CE came and no CWR since
   bool fin_seen_ = false;

@@ -138,6 +138,13 @@ size_t Stack::State::output_connection(uint32_t index, std::span<PacketOut> room
   return count;
 }
 
+/// An ACK needs what a segment needed, which is there as a rule; only who has bytes to send needs
+/// the rest, and that is known when the first part is there.
+[[gnu::always_inline]] inline void Stack::State::prefetch_ready() const {
+  if (ready.size() > 6) prefetch(ready.at(6), hot_lines);
+  if (ready.size() > 3 && connections[ready.at(3)].sending()) prefetch(ready.at(3), all_lines);
+}
+
 std::span<PacketOut> Stack::State::output(std::span<PacketOut> room, Instant now) {
   clock = now;
   if (neighbours.take_changed()) {
@@ -151,7 +158,7 @@ std::span<PacketOut> Stack::State::output(std::span<PacketOut> room, Instant now
   if (!starving.empty()) feed_starving(now);
   while (count < room.size() && !ready.empty()) {
     const uint32_t index = ready.front();
-    if (ready.size() > 3) prefetch(ready.at(3), all_lines);
+    prefetch_ready();
     ready.pop();
     if (!slots[index].used) {
       slots[index].ready = false;

@@ -147,6 +147,7 @@ struct Stack::State {
   [[nodiscard]] std::span<PacketOut> output(std::span<PacketOut> room, Instant now);
   [[nodiscard]] size_t output_link(std::span<PacketOut> room);
   [[nodiscard]] size_t output_connection(uint32_t index, std::span<PacketOut> room, Instant now);
+  void prefetch_ready() const;
   void transmitted(uint64_t count);
   [[nodiscard]] PacketOut* reply_packet(const FlowKey& flow, MacAddress& to, Instant now);
   void reply(const FlowKey& flow, uint32_t hash, const SegmentOut& segment, Instant now);
