@@ -131,6 +131,8 @@ bool Connection::transmit_reset(SegmentOut& out, Instant now) {
 
 bool Connection::transmit(SegmentOut& out, Instant now) {
   if (!output_wanted_) return false;
+  out.acknowledgment = 0;
+  out.window = 0;
   out.flags = 0;
   out.ecn = Ecn::not_capable;
   out.options = {};

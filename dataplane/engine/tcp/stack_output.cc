@@ -122,9 +122,8 @@ size_t Stack::State::output_connection(uint32_t index, std::span<PacketOut> room
   const ChecksumOffload offload{options.ip_checksum_offload, options.tcp_checksum_offload};
   const size_t turn = std::min<size_t>(room.size(), turn_segments);
   size_t count = 0;
-  SegmentOut segment;
-  while (count < turn && connection.transmit(segment, now)) {
-    write_tcp_packet(room[count++], own, slot.flow, *mac, label, segment, offload);
+  while (count < turn && connection.transmit(outgoing, now)) {
+    write_tcp_packet(room[count++], own, slot.flow, *mac, label, outgoing, offload);
     ++parts.packets_out;
   }
   counters.tcp_segments_out += count;

@@ -190,6 +190,7 @@ struct Stack::State {
   Instant parked_until = Instant::never();
 
   std::array<ParsedPacket, batch_packets> batch;
+  SegmentOut outgoing;  // kept, because to clear it all for one ACK costs as much as to write it
   std::array<uint32_t, batch_packets> batch_hashes{};
   std::vector<PacketIn> exceptions;
   std::vector<NeighbourNews> neighbour_news;
