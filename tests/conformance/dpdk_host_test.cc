@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <time.h>
 
@@ -201,6 +204,51 @@ TEST(DpdkExceptions, what_is_not_ours_reaches_the_kernel_and_answers_come_back) 
   close(listener);
 }
 
+/// A raw socket for ARP on an interface of the namespace that this is called in.
+int arp_socket(const char* interface) {
+  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ARP));
+  sockaddr_ll at{};
+  at.sll_family = AF_PACKET;
+  at.sll_protocol = htons(ETH_P_ARP);
+  at.sll_ifindex = static_cast<int>(if_nametoindex(interface));
+  EXPECT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0) << interface;
+  return fd;
+}
+
+TEST(DpdkExceptions, an_answer_of_a_neighbour_reaches_the_kernel_once) {
+  if (const std::string why = missing_dpdk(); !why.empty()) GTEST_SKIP() << why;
+  use_dpdk_lab(1);
+  engine::DpdkOptions options = dpdk_options("net_af_packet0,iface=lab0", 16);
+  options.exceptions = true;
+  options.exception_interface = "labtap0";
+  auto host = LabHost::start(options);
+  ASSERT_TRUE(host) << host.error();
+  Echo echo((**host)->engine(0));
+  int kernel = -1;
+  int wire = -1;
+  dpdk_lab().network->in_engine_side([&] { kernel = arp_socket("labtap0"); });
+  dpdk_lab().network->in_peer_side([&] { wire = arp_socket(NetworkLab::peer_interface); });
+  // 10.99.0.77 is at 02:00:00:00:00:4d: to everybody.
+  std::array<uint8_t, 42> answer{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,  0,  0, 0,  0,
+                                 0x4d, 0x08, 0x06, 0,    1,    0x08, 0,  6,  4, 0,  2,
+                                 2,    0,    0,    0,    0,    0x4d, 10, 99, 0, 77, 0xff,
+                                 0xff, 0xff, 0xff, 0xff, 0xff, 10,   99, 0,  2};
+  constexpr size_t sent = 20;
+  for (size_t i = 0; i < sent; ++i) {
+    EXPECT_EQ(write(wire, answer.data(), answer.size()), static_cast<ssize_t>(answer.size()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  size_t seen = 0;
+  std::array<uint8_t, 200> frame{};
+  for (ssize_t bytes = 0; (bytes = read(kernel, frame.data(), frame.size())) > 0;) {
+    seen += bytes >= 42 && frame[21] == 2 && frame[31] == 77 ? 1 : 0;
+  }
+  EXPECT_EQ(seen, sent);
+  close(kernel);
+  close(wire);
+}
+
 TEST(DpdkExceptions, a_flood_is_limited) {
   if (const std::string why = missing_dpdk(); !why.empty()) GTEST_SKIP() << why;
   use_dpdk_lab(1);
@@ -284,6 +332,10 @@ TEST(DpdkStart, says_in_one_line_what_is_missing) {
   EXPECT_THAT(error_of([](Options& o) { o.devices = {}; }), HasSubstr("names no device"));
   EXPECT_THAT(error_of([](Options& o) { o.cores = {0, 1, 2}; }), HasSubstr("qpairs="));
   EXPECT_THAT(error_of([](Options& o) { o.mtu = 9000; }), HasSubstr("ip link set lab0 mtu 9000"));
+  EXPECT_THAT(error_of([](Options& o) {
+                for (uint16_t port = 2000; o.ports.size() < 17; ++port) o.ports.push_back(port);
+              }),
+              HasSubstr("17 different ports"));
   EXPECT_THAT(error_of([](Options& o) { o.memory_mb = 1; }), HasSubstr("memory_mb is too small"));
   EXPECT_THAT(error_of([](Options& o) { o.congestion_control = "bbr"; }), HasSubstr("cubic"));
   const NetworkLab& network = *dpdk_lab().network;

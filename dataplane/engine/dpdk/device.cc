@@ -89,6 +89,8 @@ std::expected<void, std::string> Device::attach() {
     }
   }
   if (rte_eth_dev_get_port_by_name(name_.c_str(), &port_) != 0) {
+    // A driver that makes no Ethernet device of it: the name is free again.
+    if (is_virtual_) rte_eal_hotplug_remove("vdev", name_.c_str());
     return std::unexpected(with_complaint(no_driver_text(text_)));
   }
   attached_ = true;
@@ -215,6 +217,7 @@ void Device::read_hash_table() {
 }
 
 LinkState Device::link() const {
+  const std::lock_guard asking(asking_);
   rte_eth_link link{};
   if (rte_eth_link_get_nowait(port_, &link) != 0) return {};
   const bool known = link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN;
@@ -222,6 +225,7 @@ LinkState Device::link() const {
 }
 
 std::vector<std::pair<std::string, uint64_t>> Device::counters() const {
+  const std::lock_guard asking(asking_);
   std::vector<std::pair<std::string, uint64_t>> found;
   const int count = rte_eth_xstats_get_names(port_, nullptr, 0);
   if (count <= 0) return found;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ class Device {
   std::expected<void, std::string> start(const std::vector<rte_mempool*>& memory_of_queues);
   void stop();
 
+  /// This and counters(): any thread, but no worker. Drivers answer one at a time.
   [[nodiscard]] LinkState link() const;
   /// The driver's counters (xstats), by name.
   [[nodiscard]] std::vector<std::pair<std::string, uint64_t>> counters() const;
@@ -73,9 +75,10 @@ class Device {
   void read_hash_table();
   void listen_to_groups() const;
 
-  std::string text_;       // as configured
-  std::string name_;       // its name in DPDK
-  std::string arguments_;  // of a virtual one
+  mutable std::mutex asking_;  // ethdev promises nothing to two who ask at once
+  std::string text_;           // as configured
+  std::string name_;           // its name in DPDK
+  std::string arguments_;      // of a virtual one
   std::string driver_;
   bool is_virtual_ = false;
   bool attached_ = false;

@@ -375,6 +375,8 @@ EngineCounts DpdkEngine::counts() const {
 
 void DpdkEngine::end() {
   now_ = monotonic_now();
+  // Where a stop was forced, the caller's bytes are gone before all `closed` were reported.
+  transmitter_.forget_slices();
   set_accepting(false);
   for (const Place& place : places_) {
     if (place.in_use) stack_.close(place.stack_id, now_);

@@ -139,8 +139,9 @@ class DpdkEngine final : public Engine {
   Instant now_;
   Instant told_at_;
   Idle idle_;
-  uint64_t unvisited_ = 0;  // ringers whose ring was not emptied
-  uint64_t rang_ = 0;       // engines to ring: a bit for each
+  uint64_t unvisited_ = 0;    // ringers whose ring was not emptied
+  uint64_t rang_ = 0;         // engines to ring: a bit for each
+  uint8_t ringer_first_ = 0;  // whose ring is looked at first
   bool news_taken_ = false;
   uint64_t transmitted_told_ = 0;
   std::array<tcp::PacketIn, input_packets> input_{};

@@ -19,16 +19,6 @@ Bytes bytes_of(const rte_mbuf* packet) {
 
 rte_mbuf* packet_of(tcp::PacketToken token) { return reinterpret_cast<rte_mbuf*>(token.value); }
 
-/// Answers of hosts of the link: the kernel asked some of these questions.
-bool is_neighbour_answer(Bytes bytes) {
-  constexpr size_t ethernet_bytes = 14;
-  if (bytes.size() < ethernet_bytes + 28) return false;
-  const uint16_t ethertype = load_u16(&bytes[12]);
-  const Bytes inner = bytes.subspan(ethernet_bytes);
-  if (ethertype == 0x0806) return load_u16(&inner[6]) == 2;
-  return ethertype == 0x86dd && inner.size() > 40 && inner[6] == 58 && inner[40] == 136;
-}
-
 bool has_flag(const rte_mbuf* packet, uint64_t mask, uint64_t wanted) {
   return (packet->ol_flags & mask) == wanted;
 }
@@ -110,8 +100,11 @@ bool DpdkEngine::redirect(rte_mbuf* packet) {
 
 size_t DpdkEngine::take_crossings(uint64_t rung) {
   size_t taken = 0;
-  for (uint64_t left = rung & workers_mask; left != 0; left &= left - 1) {
-    const auto ringer = static_cast<size_t>(std::countr_zero(left));
+  // From another one each time: with four and more workers that are behind, the first ones would
+  // have all the room for themselves.
+  const int first = ringer_first_++ % Doorbell::ringers_max;
+  for (uint64_t left = std::rotr(rung & workers_mask, first); left != 0; left &= left - 1) {
+    const auto ringer = static_cast<size_t>(std::countr_zero(left) + first) % Doorbell::ringers_max;
     const size_t from = ringer - Crossings::ringer_first_worker;
     std::array<rte_mbuf*, burst_packets> burst;
     const size_t room = std::min(burst.size(), input_packets - input_count_);
@@ -126,11 +119,9 @@ size_t DpdkEngine::take_crossings(uint64_t rung) {
   return taken;
 }
 
+/// Answers of neighbours are among them: the kernel asked some of these questions.
 void DpdkEngine::offer_exceptions() {
   for (const tcp::PacketIn& packet : stack_.exceptions()) except(packet_of(packet.token));
-  for (size_t i = 0; i < input_count_; ++i) {
-    if (is_neighbour_answer(input_[i].bytes)) except(packet_of(input_[i].token));
-  }
 }
 
 /// The stack lets go of the packet as of any other, so the exception path has a reference of its

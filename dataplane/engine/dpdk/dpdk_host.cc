@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "dataplane/engine/dpdk/crossings.h"
@@ -35,6 +36,9 @@ std::optional<tcp::IpAddress> to_stack(const std::optional<Endpoint>& endpoint) 
   return address;
 }
 
+// What a stack listens on at most; Stack::listen() has the last word.
+constexpr size_t ports_max = 16;
+
 std::expected<void, std::string> check(const DpdkOptions& options) {
   const size_t workers = options.cores.size();
   if (workers == 0) return std::unexpected("dpdk: no worker is configured");
@@ -51,6 +55,12 @@ std::expected<void, std::string> check(const DpdkOptions& options) {
     return std::unexpected("dpdk.devices: " + std::to_string(options.devices.size()) +
                            " devices and " + std::to_string(workers) +
                            " workers; name one device for all, or one for each");
+  }
+  const size_t ports = std::set(options.ports.begin(), options.ports.end()).size();
+  if (ports > ports_max) {
+    return std::unexpected("listen: " + std::to_string(ports) +
+                           " different ports; the engine dpdk takes at most " +
+                           std::to_string(ports_max));
   }
   if (!options.address && !options.address6) {
     return std::unexpected("dpdk.address and dpdk.address6 are both empty; one is needed");
@@ -184,7 +194,8 @@ std::expected<void, std::string> Host::make_pools() {
   for (size_t worker = 0; worker < options_.cores.size(); ++worker) {
     const Device& device = device_of(worker);
     PoolPlan plan;
-    plan.bytes = (uint64_t{options_.memory_mb} << 20) / options_.cores.size();
+    plan.workers = static_cast<uint32_t>(options_.cores.size());
+    plan.bytes = (uint64_t{options_.memory_mb} << 20) / plan.workers;
     plan.mtu = options_.mtu;
     plan.numa_node = device.numa_node();
     plan.receive_descriptors = device.receive_descriptors();
@@ -243,11 +254,12 @@ tcp::StackOptions Host::stack_options(size_t worker) {
   stack.ip_checksum_offload = device.offloads().checksums_out;
   stack.tcp_checksum_offload = device.offloads().checksums_out;
   stack.connections_max = options_.connections_max;
-  // Half of what the device's queue leaves; the rest is on its way, or being copied for sending.
+  // Half of what the device's queue and caches leave; the rest is on its way, or being copied for
+  // sending.
   // Where all packets come in one queue, the stacks of all workers hold them of that one's pool.
   const auto workers = static_cast<uint32_t>(options_.cores.size());
-  stack.held_packets_max =
-      std::max(512u, (pools.packet_count - device.receive_descriptors()) / 2 / workers);
+  stack.held_packets_max = std::max(
+      512u, (pools.packet_count - device.receive_descriptors() - pools.cached_max) / 2 / workers);
   // 2 KiB each: where what waits for its reader is copied when packets run low.
   stack.receive_blocks = std::max(4096u, 4 * options_.connections_max);
   if (options_.congestion_control == "reno") stack.congestion = "reno";

@@ -130,9 +130,11 @@ class KeepAffinity {
 };
 
 std::vector<std::string> arguments_for(const EnvironmentOptions& options, int core) {
+  // By -l, DPDK would number its threads as the cores, and it has fewer numbers than large machines
+  // have cores (RTE_MAX_LCORE).
   std::vector<std::string> arguments{"penstockd",
-                                     "-l",
-                                     std::to_string(core),
+                                     "--lcores",
+                                     "0@" + std::to_string(core),
                                      "-m",
                                      std::to_string(options.memory_mb),
                                      "--file-prefix=" + options.file_prefix,

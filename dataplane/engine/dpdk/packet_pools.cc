@@ -20,6 +20,8 @@ constexpr uint64_t packet_overhead_bytes = sizeof(rte_mbuf) + 64 + 64 + 16;
 constexpr uint64_t usable_percent = 80;
 // Packets that a core keeps for itself, so that the pool's ring is touched once for many.
 constexpr uint32_t cached_packets = 256;
+// DPDK lets a core keep half as many again before it gives them back.
+constexpr uint32_t cached_packets_max = cached_packets + cached_packets / 2;
 // A header has one slice, or two where frames meet; four are the most.
 constexpr uint32_t slices_per_header = 2;
 
@@ -71,12 +73,16 @@ std::expected<std::unique_ptr<PacketPools>, std::string> PacketPools::make(const
       header_room + sizeof(SliceUse) + (1 + slices_per_header) * packet_overhead_bytes;
   const uint64_t in_flight = std::clamp<uint64_t>(usable / 8 / sending_bytes, 512, 16384);
   pools->in_flight_max = std::bit_floor(static_cast<uint32_t>(in_flight));
-  const uint32_t header_count = pools->in_flight_max + plan.send_descriptors + 2 * cached_packets;
+  const uint32_t header_count =
+      pools->in_flight_max + plan.send_descriptors + 2 * cached_packets_max;
   const uint64_t left = usable - std::min(usable, header_count * sending_bytes);
   pools->packet_count = static_cast<uint32_t>(
       std::min<uint64_t>(left / (room_bytes + packet_overhead_bytes), 4u << 20));
+  // Packets cross to other workers, and are freed there: each has a cache of this pool, and so has
+  // the thread that started DPDK. Headers and slices stay with the two that have those.
+  pools->cached_max = (plan.workers + 1) * cached_packets_max;
   // The device's queue, as many again on their way through the stack, and what caches hold.
-  const uint32_t needed = 2 * plan.receive_descriptors + plan.send_descriptors + 3 * cached_packets;
+  const uint32_t needed = 2 * plan.receive_descriptors + plan.send_descriptors + pools->cached_max;
   if (pools->packet_count < needed) {
     const uint64_t bytes =
         (needed * (room_bytes + packet_overhead_bytes) + header_count * sending_bytes);

@@ -11,6 +11,7 @@ namespace penstock::engine {
 
 struct PoolPlan {
   uint64_t bytes = 0;  // of one worker, all of it
+  uint32_t workers = 1;
   uint16_t mtu = 1500;
   int numa_node = 0;
   uint16_t receive_descriptors = 0;
@@ -36,6 +37,7 @@ class PacketPools {
   rte_mempool* headers = nullptr;
   rte_mempool* slices = nullptr;  // without memory of their own: they point at the caller's
   uint32_t packet_count = 0;
+  uint32_t cached_max = 0;     // of these, what the threads that free them keep for themselves
   uint32_t in_flight_max = 0;  // packets on their way out; a power of two
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "dataplane/engine/dpdk/slice_use.h"
 #include "penstock/base/assert.h"
@@ -188,6 +189,19 @@ void Transmitter::flush() {
   std::copy(waiting_.begin() + static_cast<ptrdiff_t>(first),
             waiting_.begin() + static_cast<ptrdiff_t>(waiting_count_), waiting_.begin());
   waiting_count_ -= first;
+}
+
+void Transmitter::forget_slices() {
+  size_t kept = 0;
+  for (rte_mbuf* packet : std::span(waiting_).first(waiting_count_)) {
+    // Only what points at slices has more pieces than one.
+    if (packet->nb_segs == 1) {
+      waiting_[kept++] = packet;
+    } else {
+      rte_pktmbuf_free(packet);
+    }
+  }
+  waiting_count_ = kept;
 }
 
 void Transmitter::reclaim(Instant now) {

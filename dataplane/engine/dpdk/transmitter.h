@@ -51,6 +51,9 @@ class Transmitter {
   /// themselves while they send.
   void reclaim(Instant now);
 
+  /// The caller's bytes go: what waits and points at them is dropped.
+  void forget_slices();
+
   /// The stack's packets that are through, in all and in order.
   [[nodiscard]] uint64_t transmitted();
   [[nodiscard]] bool waits() const { return waiting_count_ > 0; }
