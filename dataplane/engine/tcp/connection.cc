@@ -150,8 +150,6 @@ std::optional<TimeWaitState> Connection::time_wait() const {
       .timestamp_offset = timestamp_offset_};
 }
 
-bool Connection::done() const { return gone() && closed_reported_ && !output_wanted_; }
-
 // Events ----------------------------------------------------------------------------------------
 
 void Connection::report_sent(uint32_t bytes, uint64_t packet) {
@@ -179,35 +177,6 @@ void Connection::gather_sent() {
     sent_waiting_bytes_[1] = 0;
     sent_waiting_packet_[1] = 0;
   }
-}
-
-bool Connection::sent_reportable() const {
-  return sent_ready_bytes_ != 0 ||
-         (sent_waiting_bytes_[0] != 0 && sent_waiting_packet_[0] <= parts_->packets_transmitted);
-}
-
-bool Connection::can_deliver() const {
-  const uint32_t bytes = received_.ordered_bytes();
-  if (bytes == 0 || !reading_) return false;
-  // A mark above the window would never be reached.
-  return delivering_ || fin_received_ || bytes >= std::min(low_water_, window_target_ / 2);
-}
-
-bool Connection::can_report_ended() const {
-  return fin_received_ && !ended_reported_ && received_.ordered_bytes() == 0;
-}
-
-bool Connection::can_report_closed() const {
-  const bool ended =
-      closing_ || cut_off_ || (gone() && ended_reported_ && sent_waiting_bytes_[0] == 0);
-  return ended && parts_->packets_transmitted >= last_packet_;
-}
-
-bool Connection::has_event() const {
-  if (closed_reported_) return false;
-  if (opened_ && !open_reported_) return true;
-  if (!closing_ && (can_deliver() || can_report_ended() || sent_reportable())) return true;
-  return can_report_closed();
 }
 
 bool Connection::next_event(StackEvent& event, Instant now) {
@@ -249,15 +218,6 @@ bool Connection::next_event(StackEvent& event, Instant now) {
     detached_ = true;
   }
   return true;
-}
-
-uint64_t Connection::waits_for_packet() const {
-  if (parts_ == nullptr || closed_reported_) return 0;
-  const uint64_t transmitted = parts_->packets_transmitted;
-  if (!closing_ && sent_waiting_bytes_[0] != 0 && sent_waiting_packet_[0] > transmitted) {
-    return sent_waiting_packet_[0];
-  }
-  return (closing_ || gone()) && last_packet_ > transmitted ? last_packet_ : 0;
 }
 
 // What the caller asks for ----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -388,5 +389,52 @@ class alignas(64) Connection {
   bool tail_probe_again_ = false;  // it sent old bytes
   uint32_t tail_probe_end_ = 0;
 };
+
+// What the stack asks after each call is here, so that it costs no calls: three times for each
+// segment.
+
+inline bool Connection::done() const { return gone() && closed_reported_ && !output_wanted_; }
+
+inline bool Connection::sent_reportable() const {
+  return sent_ready_bytes_ != 0 ||
+         (sent_waiting_bytes_[0] != 0 && sent_waiting_packet_[0] <= parts_->packets_transmitted);
+}
+
+inline bool Connection::can_deliver() const {
+  const uint32_t bytes = received_.ordered_bytes();
+  if (bytes == 0 || !reading_) return false;
+  // A mark above the window would never be reached.
+  return delivering_ || fin_received_ || bytes >= std::min(low_water_, window_target_ / 2);
+}
+
+inline bool Connection::can_report_ended() const {
+  return fin_received_ && !ended_reported_ && received_.ordered_bytes() == 0;
+}
+
+inline bool Connection::can_report_closed() const {
+  const bool ended =
+      closing_ || cut_off_ || (gone() && ended_reported_ && sent_waiting_bytes_[0] == 0);
+  return ended && parts_->packets_transmitted >= last_packet_;
+}
+
+inline bool Connection::has_event() const {
+  if (closed_reported_) return false;
+  if (opened_ && !open_reported_) return true;
+  if (!closing_ && (can_deliver() || can_report_ended() || sent_reportable())) return true;
+  return can_report_closed();
+}
+
+inline uint64_t Connection::waits_for_packet() const {
+  if (parts_ == nullptr || closed_reported_) return 0;
+  const uint64_t transmitted = parts_->packets_transmitted;
+  if (!closing_ && sent_waiting_bytes_[0] != 0 && sent_waiting_packet_[0] > transmitted) {
+    return sent_waiting_packet_[0];
+  }
+  return (closing_ || gone()) && last_packet_ > transmitted ? last_packet_ : 0;
+}
+
+inline Instant Connection::deadline() const {
+  return std::min(acknowledge_at_, std::min(retransmit_at_, idle_at_));
+}
 
 }  // namespace penstock::engine::tcp

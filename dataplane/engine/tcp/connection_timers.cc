@@ -20,10 +20,6 @@ uint64_t keepalive_interval_ns(const StackOptions& options) {
 
 }  // namespace
 
-Instant Connection::deadline() const {
-  return std::min({acknowledge_at_, retransmit_at_, idle_at_});
-}
-
 void Connection::expire(Instant now) {
   if (gone()) return;
   if (acknowledge_at_ <= now) {
