@@ -6,6 +6,8 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_memory.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +30,19 @@ constexpr useconds_t queue_retry_us = 100'000;
 
 std::string failure(const Device& device, const char* what, int error) {
   return with_complaint(device.text() + ": " + what + ": " + rte_strerror(std::abs(error)));
+}
+
+/// Drivers over an interface of the kernel's say "up" from their start on, whatever becomes of it.
+bool kernel_sees_carrier(uint16_t port) {
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(port, &info) != 0 || info.if_index == 0) return true;
+  ifreq request{};
+  if (if_indextoname(info.if_index, request.ifr_name) == nullptr) return false;
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return true;
+  const bool asked = ioctl(fd, SIOCGIFFLAGS, &request) == 0;
+  ::close(fd);
+  return !asked || (request.ifr_flags & IFF_RUNNING) != 0;
 }
 
 }  // namespace
@@ -221,7 +236,9 @@ LinkState Device::link() const {
   rte_eth_link link{};
   if (rte_eth_link_get_nowait(port_, &link) != 0) return {};
   const bool known = link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN;
-  return {link.link_status == RTE_ETH_LINK_UP, known ? link.link_speed : 0};
+  const bool up =
+      link.link_status == RTE_ETH_LINK_UP && (!is_virtual_ || kernel_sees_carrier(port_));
+  return {up, known ? link.link_speed : 0};
 }
 
 std::vector<std::pair<std::string, uint64_t>> Device::counters() const {
