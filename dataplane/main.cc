@@ -91,6 +91,7 @@ struct Core {
   std::unique_ptr<tls::TlsFeed> certificates;
   std::unique_ptr<transport::TransportEngine> transport;  // none where only plain RTMP is spoken
   std::unique_ptr<LogRing> log;
+  std::unique_ptr<StopFlag> stopped = std::make_unique<StopFlag>();  // its worker has no peer left
   std::thread thread;
 };
 
@@ -117,6 +118,7 @@ class DataPlane {
   void prepare_transport();
   void print_memory() const;
   void start_workers();
+  void work(const WorkerParts& parts);
   void keep_house(int signals);
   bool keep_admission();
   void keep_applied();
@@ -334,15 +336,29 @@ void DataPlane::start_workers() {
                             .connections_max = descriptors_.connections_max,
                             .stop = &stop_,
                             .tuned = transport::rates_of(core.transport.get())};
-    core.thread = std::thread([parts, number = core.number] {
+    core.thread = std::thread([this, parts, number = core.number] {
       pin_to_core(number);
-      Worker worker(parts, monotonic_now());
-      while (!worker.stopped()) {
-        worker.wait(monotonic_now());
-        worker.tick(monotonic_now());
-      }
+      work(parts);
     });
   }
+}
+
+/// The life of a worker. Its device's queue may get packets of others' connections, whose last
+/// bytes would go unacknowledged if it did not hand them over: it goes on until all have let go of
+/// theirs.
+void DataPlane::work(const WorkerParts& parts) {
+  Worker worker(parts, monotonic_now());
+  const auto turn = [&worker] {
+    worker.wait(monotonic_now());
+    worker.tick(monotonic_now());
+  };
+  while (!worker.stopped()) turn();
+  cores_[parts.id].stopped->raise();
+  const auto all_stopped = [this] {
+    return std::ranges::all_of(cores_, [](const Core& core) { return core.stopped->raised(); });
+  };
+  while (!all_stopped()) turn();
+  wake_all();
 }
 
 void DataPlane::wake_all() {

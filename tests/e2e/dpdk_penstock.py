@@ -28,8 +28,9 @@ class DpdkPenstock(processes.Penstock):
     def __init__(self, folder, there, devices=None, dpdk="", **settings):
         """`there`: the namespaces; `dpdk`: more of that section."""
         self.there = there
-        # Its 512 frames are too few for a worker that waits for its core, as on a machine that runs tests.
-        self.devices = devices or [f"net_af_packet0,iface={there.dut_interface},framesz=2048,framecnt=4096"]
+        # Its 512 frames are too few for a worker that waits for its core, as on a machine that runs tests: what has no
+        # room there the kernel drops. 16384 are half a second of 1000 connections that send what was held up.
+        self.devices = devices or [f"net_af_packet0,iface={there.dut_interface},framesz=2048,framecnt=16384"]
         self.dpdk = dpdk
         super().__init__(folder, **settings)
 

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -212,8 +213,10 @@ def test_garbage_on_the_cable_disturbs_nobody(there, penstock, studio, clip, tmp
 
 @pytest.mark.smoke
 def test_a_thousand_connections_without_a_gap(penstock):
-    report = load(penstock, 5, "mixed", "--publishers", "500", "--players", "500", "--bitrate", "50k", "--ramp-s", "5",
-                  "--warmup-s", "2")
+    # Ten frames a second each: with the 73 of a usual stream the kernel drops packets in front of the device where a worker
+    # has a sixth of a core, and the test is one of the machine. With a tenth of a core these still all arrive.
+    report = load(penstock, 5, "mixed", "--publishers", "500", "--players", "500", "--bitrate", "50k", "--video-fps", "5",
+                  "--audio-fps", "5", "--ramp-s", "5", "--warmup-s", "2")
     assert report["publishers"]["held"] == 500 and report["players"]["held"] == 500, report
     # On a machine with other work a player may be behind at the end; nobody has missed anything.
     assert report["messages_missing"] == 0 and report["gaps"] == report["players_stalled"], report
@@ -240,11 +243,43 @@ def test_a_killed_data_plane_comes_back_on_the_same_device(own, studio, clip, tm
     assert compare(clip, tmp_path / "got.flv", least=60, from_start=True, to_end=True) == []
 
 
+def two_queues(there):
+    return [f"net_af_packet0,iface={there.dut_interface},qpairs=2,framesz=2048,framecnt=16384"]
+
+
+@pytest.mark.skipif(len(WORKERS) < 2, reason="one core only: there are no two workers")
+def test_a_stop_resets_nobody_whose_packets_come_in_the_other_workers_queue(own, there):
+    penstock = own(devices=two_queues(there)).start()
+    peers = {}
+    for number in range(20):
+        peer = RtmpPeer(penstock.rtmp_port)
+        assert peer.publish("live", f"stop-{number}")[0] == "NetStream.Publish.Start"
+        peers[peer.socket.getsockname()[1]] = peer
+    rows = wait_for(lambda: (lambda rows: rows if len(rows) == len(peers) else None)(penstock.connections()),
+                    what="all connections are shown")
+    # Those of one worker go: it has nothing left to do at the stop but for the others.
+    for row in rows:
+        if row["worker"] == 1:
+            peers.pop(int(row["peer"].rsplit(":", 1)[1])).close()
+    assert 0 < len(peers) < 20, rows
+    wait_for(lambda: len(penstock.connections()) == len(peers), what="the others are gone")
+    penstock.dataplane.child.send_signal(signal.SIGTERM)
+    for peer in peers.values():
+        while peer.socket.recv(65536):
+            pass
+        peer.socket.shutdown(socket.SHUT_WR)
+    assert penstock.dataplane.wait() == 0
+    errors = [peer.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for peer in peers.values()]
+    for peer in peers.values():
+        peer.close()
+    assert errors == [0] * len(peers)
+
+
 @pytest.mark.skipif(len(WORKERS) < 2, reason="one core only: there are no two workers")
 # AF_XDP not in tools/test: on a busy machine its queues sometimes stay deaf from their start on.
 @pytest.mark.parametrize("driver", ["af_packet", pytest.param("af_xdp", marks=pytest.mark.measures)])
 def test_ten_players_over_two_workers_all_get_everything(own, there, studio, clip, tmp_path, driver):
-    devices = {"af_packet": [f"net_af_packet0,iface={there.dut_interface},qpairs=2,framesz=2048,framecnt=4096"],
+    devices = {"af_packet": two_queues(there),
                "af_xdp": [f"net_af_xdp{queue},iface={there.dut_interface},start_queue={queue}" for queue in (0, 1)]}[driver]
     penstock = own(devices=devices).start()
     ten_players_over_two_workers(penstock, studio, clip, tmp_path)
@@ -280,7 +315,7 @@ BAD_STARTS = {
     "no such interface": ("iface=dut0", "iface=nothing0", "no network interface 'nothing0'"),
     "no interface": ("iface=dut0,", "", "which interface?"),
     "no such driver": ("net_af_packet0", "net_warp0", "librte-net-warp"),
-    "no such card": ("net_af_packet0,iface=dut0,framesz=2048,framecnt=4096", "0000:fe:1f.7", "no such PCI device"),
+    "no such card": ("net_af_packet0,iface=dut0,framesz=2048,framecnt=16384", "0000:fe:1f.7", "no such PCI device"),
     "more than there is": ("hugepages = false\nmemory_mb = 256", "hugepages = true\nmemory_mb = 1000000", "vm.nr_hugepages="),
 }
 
