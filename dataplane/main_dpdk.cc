@@ -30,6 +30,8 @@ std::optional<engine::Endpoint> router(const std::optional<config::AddressPrefix
   return endpoint_of(*given);
 }
 
+}  // namespace
+
 engine::DpdkOptions dpdk_options(const config::Config& config,
                                  std::span<const engine::Endpoint> listeners,
                                  const uint64_t (&secret)[2]) {
@@ -55,6 +57,8 @@ engine::DpdkOptions dpdk_options(const config::Config& config,
   options.secret[1] = secret[1];
   return options;
 }
+
+namespace {
 
 void add_numbers(std::span<const engine::DpdkCounter> from, control::LinkNumberKind kind,
                  control::LinkRow& row) {

@@ -17,8 +17,14 @@
 // shared region.
 namespace penstock::dataplane {
 
-/// `listeners` of all lists, in the order of their numbers. The threads that DPDK starts are left
-/// without signals: those are for whoever reads them.
+/// What the configuration says, as the engines' host takes it. `listeners` of all lists, in the
+/// order of their numbers.
+[[nodiscard]] engine::DpdkOptions dpdk_options(const config::Config& config,
+                                               std::span<const engine::Endpoint> listeners,
+                                               const uint64_t (&secret)[2]);
+
+/// Of dpdk_options(). The threads that DPDK starts are left without signals: those are for whoever
+/// reads them.
 [[nodiscard]] std::expected<std::unique_ptr<engine::DpdkHost>, std::string> start_dpdk(
     const config::Config& config, std::span<const engine::Endpoint> listeners,
     const uint64_t (&secret)[2]);
