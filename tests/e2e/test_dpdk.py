@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -16,6 +17,7 @@ import conftest
 import namespaces
 from compare_flv import compare, places, read_packets
 from dpdk_penstock import DpdkPenstock
+from media import make_clip
 from processes import ALARMS, PATIENCE, PROGRAMS, WORKERS, Run, wait_for
 from rtmp_peer import RtmpPeer
 # What any engine must do, once more over this one.
@@ -447,3 +449,37 @@ def test_a_publisher_of_6_mbit_behind_200_ms_does_not_fall_behind(far, far_penst
     assert report["bytes_sent"] * 8 / LONG_S > 0.97 * 6e6, report
     # A keyframe is more than the way holds: it takes a round trip or two, over the kernel's TCP as well (190 ms).
     assert report["schedule_lag_ms"]["max"] < 600 * PATIENCE, report
+
+
+# -- a link that goes --
+
+
+@pytest.mark.smoke
+def test_a_link_that_goes_and_comes_back_loses_nothing(there, penstock, studio, tmp_path):
+    def link_of_the_peer(state):
+        there.inside_peer("ip", "link", "set", there.peer_interface, state)
+
+    # Else the kernel forgets them with the link, and other tests need them.
+    there.inside_peer("sysctl", "-qw", f"net.ipv6.conf.{there.peer_interface}.keep_addr_on_down=1")
+    clip = make_clip(tmp_path / "clip.flv", seconds=8)
+    player = studio.play(penstock.url("live/unplugged"), tmp_path / "got.flv")
+    penstock.wait_subscribers("live/unplugged", 1)
+    publisher = studio.publish(clip, penstock.url("live/unplugged"))
+    penstock.wait_live("live/unplugged")
+    assert penstock.link()["up"]
+    try:
+        link_of_the_peer("down")
+        wait_for(lambda: not penstock.link()["up"], what="the link is shown as down")
+        text = penstock.cli("workers").out
+        assert re.search(r"net_af_packet0\S*\s+down\s", text), text
+        assert re.search(r'penstock_link_up\{worker="0",device="net_af_packet0[^}]*\} 0\b', penstock.http("/metrics")[1])
+        # So long that the publisher times out and sends again into nothing; the streams are held meanwhile.
+        time.sleep(2)
+        assert len(penstock.connections("live/unplugged")) == 2 and penstock.stream("live/unplugged")
+    finally:
+        link_of_the_peer("up")
+    wait_for(lambda: penstock.link()["up"], what="the link is shown as up")
+    # No byte was missing for good, and no connection was a second one: the recording is the clip.
+    assert publisher.wait(20) == 0, publisher.output()
+    assert player.wait(20) == 0, player.output()
+    assert compare(clip, tmp_path / "got.flv", least=180, from_start=True, to_end=True) == []
