@@ -131,7 +131,9 @@ TEST_P(DpdkWorkers, share_addresses_and_each_connection_has_one) {
   uint64_t redirected = 0;
   uint64_t adopted = 0;
   for (size_t worker = 0; worker < 2; ++worker) {
-    const engine::DpdkWorkerStats stats = (**host)->stats(worker);
+    // Where the interface is: its link is asked of the kernel.
+    engine::DpdkWorkerStats stats;
+    dpdk_lab().network->in_engine_side([&] { stats = (**host)->stats(worker); });
     redirected += value_of(stats.engine, "packets_redirected");
     adopted += value_of(stats.engine, "packets_adopted");
     EXPECT_EQ(value_of(stats.engine, "redirections_full"), 0U);
