@@ -63,17 +63,31 @@ std::string input_line() {
   return line;
 }
 
-/// A line that is typed and does not show. A signal that ends the program within leaves the
+/// While it lives, what is typed does not show. A signal that ends the program within leaves the
 /// terminal to the shell, which sets its own.
+class SilentTerminal {
+ public:
+  // What was typed ahead stays: a password that is pasted twice in one go comes before the second
+  // question.
+  SilentTerminal() : hidden_(::tcgetattr(STDIN_FILENO, &before_) == 0) {
+    termios silent = before_;
+    silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    if (hidden_) ::tcsetattr(STDIN_FILENO, TCSANOW, &silent);
+  }
+  SilentTerminal(const SilentTerminal&) = delete;
+  SilentTerminal& operator=(const SilentTerminal&) = delete;
+  ~SilentTerminal() {
+    if (hidden_) ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+  }
+
+ private:
+  termios before_{};
+  const bool hidden_;
+};
+
 std::string typed_line(std::string_view prompt) {
   std::cerr << prompt << std::flush;
-  termios before{};
-  const bool hidden = ::tcgetattr(STDIN_FILENO, &before) == 0;
-  termios silent = before;
-  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  if (hidden) ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
   const std::string line = input_line();
-  if (hidden) ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
   std::cerr << '\n';
   return line;
 }
@@ -82,6 +96,7 @@ std::string typed_line(std::string_view prompt) {
 /// Nothing: what was typed twice differs.
 std::optional<std::string> read_password() {
   if (::isatty(STDIN_FILENO) == 0) return input_line();
+  const SilentTerminal silent;
   std::string password = typed_line("password: ");
   if (typed_line("once more: ") != password) return std::nullopt;
   return password;

@@ -299,6 +299,8 @@ def test_a_password_is_typed_twice_and_does_not_show(penstock):
     assert code == 2 and "the two passwords differ" in seen
     code, seen = typed(PASSWORD, PASSWORD)
     assert code == 0 and "changed user eve" in seen and PASSWORD not in seen
+    code, seen = typed(PASSWORD + "\n" + PASSWORD)
+    assert code == 0 and "changed user eve" in seen and PASSWORD not in seen, "pasted in one go, before the second question"
 
 
 def test_nothing_secret_is_in_a_log_or_an_answer(penstock, studio, clip):
