@@ -41,7 +41,7 @@ Logins::Answer Logins::connect(const rtmp::ConnectAsked& asked, const engine::En
     if (later) return passed();
   }
   const bool guess = !query.response.empty();
-  if (guess && !attempts_.allowed(peer, now)) {
+  if (guess && !attempts_.allowed(peer, query.user, now)) {
     return refused(rtmp::too_many_logins(query), Fault::login_flood);
   }
   const auto known = verifier_of(lists_->user(query.user));
@@ -59,19 +59,19 @@ Logins::Answer Logins::connect(const rtmp::ConnectAsked& asked, const engine::En
     case rtmp::LoginStep::failed:
       break;
   }
-  attempts_.failed(peer, now);
+  attempts_.failed(peer, query.user, now);
   return refused(std::move(answer.description), Fault::login_failed);
 }
 
 Logins::Answer Logins::by_password(const rtmp::LoginQuery& query, const engine::Endpoint& peer,
                                    Instant now) {
   if (!query.has_password()) return refused(std::string(login_needed_text));
-  if (!attempts_.allowed(peer, now)) {
+  if (!attempts_.allowed(peer, query.user, now)) {
     return refused(std::string(too_many_text), Fault::login_flood);
   }
   const auto known = verifier_of(lists_->user(query.user));
   if (rtmp::password_matches(query, known ? &*known : nullptr, decoy())) return passed(query.user);
-  attempts_.failed(peer, now);
+  attempts_.failed(peer, query.user, now);
   return refused(std::string(login_failed_text), Fault::login_failed);
 }
 

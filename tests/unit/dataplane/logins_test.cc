@@ -136,6 +136,8 @@ TEST(logins, guessing_from_one_address_is_slowed_down_and_others_are_not) {
   EXPECT_FALSE(door.connect("authmod=adobe&user=bob").fault.has_value())
       << "a challenge tells nothing";
   EXPECT_EQ(guess(start, 8), Fault::login_failed);
+  EXPECT_TRUE(door.publish("", "live/cam", "user=eve&password=apple", start, 7).allowed)
+      << "its neighbour at that address";
   EXPECT_TRUE(door.publish("bob", "live/cam").allowed) << "who is in stays in";
   const Instant later = start.after_ns(LoginAttempts::interval_ns);
   EXPECT_EQ(guess(later, 7), Fault::login_failed);
@@ -178,12 +180,12 @@ TEST(login_attempts, a_network_of_ipv6_is_one_address) {
   peer.address[0] = 0x20;
   for (uint8_t i = 0; i < LoginAttempts::burst; ++i) {
     peer.address[15] = i;
-    EXPECT_TRUE(attempts.allowed(peer, start));
-    attempts.failed(peer, start);
+    EXPECT_TRUE(attempts.allowed(peer, "bob", start));
+    attempts.failed(peer, "bob", start);
   }
-  EXPECT_FALSE(attempts.allowed(peer, start));
+  EXPECT_FALSE(attempts.allowed(peer, "bob", start));
   peer.address[7] = 1;
-  EXPECT_TRUE(attempts.allowed(peer, start));
+  EXPECT_TRUE(attempts.allowed(peer, "bob", start));
 }
 
 TEST(login_attempts, an_ipv4_address_is_the_same_through_a_listener_for_both) {
@@ -195,13 +197,13 @@ TEST(login_attempts, an_ipv4_address_is_the_same_through_a_listener_for_both) {
     peer.address[15] = last;
     return peer;
   };
-  for (uint64_t i = 0; i < LoginAttempts::burst; ++i) attempts.failed(mapped(7), start);
-  EXPECT_FALSE(attempts.allowed(mapped(7), start));
-  EXPECT_FALSE(attempts.allowed(address(7), start));
-  EXPECT_TRUE(attempts.allowed(mapped(8), start));
+  for (uint64_t i = 0; i < LoginAttempts::burst; ++i) attempts.failed(mapped(7), "bob", start);
+  EXPECT_FALSE(attempts.allowed(mapped(7), "bob", start));
+  EXPECT_FALSE(attempts.allowed(address(7), "bob", start));
+  EXPECT_TRUE(attempts.allowed(mapped(8), "bob", start));
   engine::Endpoint loopback{.ipv6 = true};
   loopback.address[15] = 1;
-  EXPECT_TRUE(attempts.allowed(loopback, start));
+  EXPECT_TRUE(attempts.allowed(loopback, "bob", start));
 }
 
 TEST(login_attempts, workers_share_what_an_address_has) {
@@ -214,7 +216,8 @@ TEST(login_attempts, workers_share_what_an_address_has) {
     for (uint64_t second = 0; second <= 3600; ++second) {
       const Instant now = start.after_ns(second * ns_per_s);
       for (LoginAttempts& one : all) {
-        for (; one.allowed(address(7), now); ++in_an_hour) one.failed(address(7), now);
+        for (; one.allowed(address(7), "bob", now); ++in_an_hour)
+          one.failed(address(7), "bob", now);
       }
       if (second == 0) at_once = in_an_hour;
     }
@@ -226,24 +229,49 @@ TEST(login_attempts, workers_share_what_an_address_has) {
   }
 }
 
+TEST(login_attempts, an_address_that_tries_many_users_is_slowed_down_for_all_of_them) {
+  LoginAttempts attempts(3, 1);
+  uint64_t tried = 0;
+  while (attempts.allowed(address(7), std::to_string(tried), start)) {
+    attempts.failed(address(7), std::to_string(tried++), start);
+  }
+  EXPECT_EQ(tried, LoginAttempts::burst * LoginAttempts::users_share);
+  EXPECT_FALSE(attempts.allowed(address(7), "bob", start));
+  EXPECT_TRUE(attempts.allowed(address(8), "bob", start));
+  const Instant later = start.after_ns(LoginAttempts::interval_ns / LoginAttempts::users_share);
+  EXPECT_TRUE(attempts.allowed(address(7), "bob", later));
+}
+
+TEST(login_attempts, ten_encoders_that_are_wrong_for_good_hurt_no_other) {
+  LoginAttempts attempts(3, 2);
+  for (uint64_t second = 0; second < 600; ++second) {
+    const Instant now = start.after_ns(second * ns_per_s);
+    for (uint64_t encoder = 0; encoder < LoginAttempts::users_share - 1; ++encoder) {
+      const std::string user = "old" + std::to_string(encoder);
+      if (attempts.allowed(address(7), user, now)) attempts.failed(address(7), user, now);
+    }
+    ASSERT_TRUE(attempts.allowed(address(7), "bob", now)) << second;
+  }
+}
+
 TEST(login_attempts, one_wrong_try_shuts_no_door) {
   LoginAttempts attempts(3, 64);
-  attempts.failed(address(7), start);
-  EXPECT_TRUE(attempts.allowed(address(7), start));
+  attempts.failed(address(7), "bob", start);
+  EXPECT_TRUE(attempts.allowed(address(7), "bob", start));
 }
 
 TEST(login_attempts, many_addresses_do_not_make_it_forget_the_worst) {
   LoginAttempts attempts(3, 1);
-  for (int i = 0; i < 20; ++i) attempts.failed(address(7), start);
+  for (int i = 0; i < 20; ++i) attempts.failed(address(7), "bob", start);
   engine::Endpoint peer;
   for (uint32_t i = 0; i < 100'000; ++i) {
     peer.address[0] = 10;
     peer.address[1] = static_cast<uint8_t>(i >> 16);
     peer.address[2] = static_cast<uint8_t>(i >> 8);
     peer.address[3] = static_cast<uint8_t>(i);
-    attempts.failed(peer, start);
+    attempts.failed(peer, "bob", start);
   }
-  EXPECT_FALSE(attempts.allowed(address(7), start));
+  EXPECT_FALSE(attempts.allowed(address(7), "bob", start));
 }
 
 }  // namespace
