@@ -256,7 +256,11 @@ void Worker::set_low_water(Connection& connection, uint32_t mark, bool gathered)
   gathered_connections_ += (gathered ? 1 : 0) - (connection.gathered ? 1 : 0);
   connection.gathered = gathered;
   connection.low_water = mark;
-  engine_.set_low_water(connection.id, mark);
+  // A mark that cannot be higher is reached all the time: then many reads cost more than their
+  // ACKs.
+  const bool leave_rest = gathered && mark < low_water_max;
+  engine_.set_low_water(connection.id, mark,
+                        leave_rest ? engine::Rest::may_wait : engine::Rest::comes_too);
   choose_gather();
 }
 

@@ -47,6 +47,7 @@ struct Options {
   std::string listen = "127.0.0.1:1936";
   uint32_t wait_us = 0;
   uint32_t low_water_bytes = 1;
+  bool leave_rest = false;
   bool quick_ack = true;
   uint32_t quick_ack_every = 0;
   uint32_t slab_bytes = 256 * 1024;
@@ -55,7 +56,7 @@ struct Options {
 };
 
 enum class Role : uint8_t { unknown, publisher, player };
-enum class Operation : uint8_t { accept, receive, send };
+enum class Operation : uint8_t { accept, receive, send, cancel };
 
 /// Bytes of one receive that a player is still to get. Holds its slab.
 struct Run {
@@ -282,6 +283,8 @@ void Floor::take(const io_uring_cqe& completion) {
       return on_receive(index, completion);
     case Operation::send:
       return on_send(index, completion.res);
+    case Operation::cancel:
+      return;
   }
 }
 
@@ -310,7 +313,12 @@ void Floor::on_accept(const io_uring_cqe& completion) {
 void Floor::arm_receive(uint32_t index) {
   Connection& connection = connections_[index];
   io_uring_sqe& sqe = next_sqe(Operation::receive, index);
-  io_uring_prep_recv_multishot(&sqe, connection.fd, nullptr, 0, 0);
+  if (options_.leave_rest && connection.role == Role::publisher) {
+    io_uring_prep_recv(&sqe, connection.fd, nullptr, options_.low_water_bytes - 1, 0);
+    sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+  } else {
+    io_uring_prep_recv_multishot(&sqe, connection.fd, nullptr, 0, 0);
+  }
   sqe.flags |= IOSQE_BUFFER_SELECT;
   sqe.buf_group = 0;
   connection.receiving = true;
@@ -345,7 +353,7 @@ void Floor::on_receive(uint32_t index, const io_uring_cqe& completion) {
     ++counters_.slabs_dry;
     connection.receiving = true;
     without_slab_.push_back(index);
-  } else if (completion.res > 0) {
+  } else if (completion.res > 0 || completion.res == -ECANCELED) {
     arm_receive(index);
   } else {
     begin_close(index);
@@ -385,6 +393,10 @@ void Floor::greet(uint32_t index) {
     if (options_.low_water_bytes > 1) {
       set_option(connection.fd, SOL_SOCKET, SO_RCVLOWAT,
                  static_cast<int>(options_.low_water_bytes));
+    }
+    // The receive of its first bytes goes on until it is cancelled; the next one is of its kind.
+    if (options_.leave_rest && connection.receiving) {
+      io_uring_prep_cancel_fd(&next_sqe(Operation::cancel, index), connection.fd, 0);
     }
     if (!options_.quick_ack) set_option(connection.fd, IPPROTO_TCP, TCP_QUICKACK, 0);
   } else {
@@ -515,6 +527,8 @@ int main(int argc, char** argv) {
   app.add_option("--low-water", options.low_water_bytes, "SO_RCVLOWAT of publishers; 1: none")
       ->check(CLI::Range(1U, 1U << 30))
       ->capture_default_str();
+  app.add_flag("--leave-rest", options.leave_rest,
+               "read a byte less than the mark each time: emptying a socket costs an ACK");
   app.add_option("--quick-ack", quick_ack,
                  "off: TCP_QUICKACK is cleared when a publisher says hello")
       ->check(CLI::IsMember({"on", "off"}))

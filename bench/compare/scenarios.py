@@ -123,19 +123,20 @@ class Scenario:
 
     def floor_settings(self):
         """What Penstock does in this scenario. Where nobody watches it gathers in the sockets, and longer in its polls."""
-        wait_us, low_water = WAIT_US_MAX, 1
+        wait_us, low_water, leave_rest = WAIT_US_MAX, 1, False
         load = self.loads[0]
         if self.gather_ms and load.mode in ("publish", "blast"):
             in_polls_ms = self.gather_ms // GATHER_SHARE
             wait_us = max(wait_us, in_polls_ms * 1000)
             # A blast has no bitrate to go by, only one that is always too high.
             low_water = bits(load.bitrate) * (self.gather_ms - in_polls_ms) // 8000 if load.bitrate else LOW_WATER_BYTES_MAX
+            leave_rest = low_water < LOW_WATER_BYTES_MAX
         elif load.mode in ("publish", "mixed") and load.messages_per_s() >= 2 * COALESCE_FROM and load.video_fps is None:
             # Under load sound waits for the picture, in the socket: worker_report.cc, live_mark().
             sound = min(128_000, bits(load.bitrate) // 4) // 8 // AUDIO_FPS
             low_water = sound + sound // 2 + 16
         return {"wait_us": wait_us, "low_water": max(1, min(low_water, LOW_WATER_BYTES_MAX)), "quick_ack": QUICK_ACK,
-                "quick_ack_every": QUICK_ACK_EVERY}
+                "quick_ack_every": QUICK_ACK_EVERY, "leave_rest": leave_rest}
 
     def small(self):
         return dataclasses.replace(self, loads=tuple(load.small(times) for times, load in enumerate(self.loads, 1)),

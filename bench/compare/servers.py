@@ -327,6 +327,7 @@ class Floor(Server):
         settings = scenario.floor_settings()
         self.spawn(self.name, pinned(cores, [self.program, "--listen", f"127.0.0.1:{self.port}",
                                              "--wait-us", settings["wait_us"], "--low-water", settings["low_water"],
+                                             *(["--leave-rest"] if settings["leave_rest"] else []),
                                              "--quick-ack", settings["quick_ack"],
                                              "--quick-ack-every", settings["quick_ack_every"]]))
 

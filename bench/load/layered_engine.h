@@ -52,8 +52,8 @@ class LayeredEngine final : public engine::Engine {
   std::optional<engine::ConnectionId> connect(const engine::Endpoint& peer) override;
   void send(engine::ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(engine::ConnectionId id, bool on) override { inner_.set_reading(id, on); }
-  void set_low_water(engine::ConnectionId id, uint32_t bytes) override {
-    inner_.set_low_water(id, bytes);
+  void set_low_water(engine::ConnectionId id, uint32_t bytes, engine::Rest rest) override {
+    inner_.set_low_water(id, bytes, rest);
   }
   void finish(engine::ConnectionId) override;
   /// Says goodbye in the words of the layers before the connection is reset, and hears a tunnel's

@@ -95,7 +95,7 @@ Cost receive_with_uring(size_t connections, double seconds, uint64_t gather_us, 
     for (const engine::EngineEvent& event : uring.poll(events, now().after_ms(100))) {
       cost.bytes += event.bytes.size();
       if (event.kind == engine::EngineEventKind::accepted && low_water > 1)
-        uring.set_low_water(event.id, low_water);
+        uring.set_low_water(event.id, low_water, engine::Rest::may_wait);
       if (event.kind == engine::EngineEventKind::ended) uring.close(event.id);
       if (event.kind == engine::EngineEventKind::closed) ++closed;
     }

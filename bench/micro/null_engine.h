@@ -33,7 +33,7 @@ class NullEngine final : public engine::Engine {
   std::optional<engine::ConnectionId> connect(const engine::Endpoint&) override { return {}; }
   void send(engine::ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(engine::ConnectionId, bool) override {}
-  void set_low_water(engine::ConnectionId, uint32_t) override {}
+  void set_low_water(engine::ConnectionId, uint32_t, engine::Rest) override {}
   void finish(engine::ConnectionId) override;
   void close(engine::ConnectionId) override;
   bool set_accepting(bool) override { return true; }

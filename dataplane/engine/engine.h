@@ -69,6 +69,12 @@ struct EngineEvent {
   Fault fault = Fault::count_;  // failed and dropped
 };
 
+/// What happens to bytes above a low-water mark when it is reached.
+enum class Rest : uint8_t {
+  comes_too,  // all that is there is reported
+  may_wait,   // some may stay until the mark is reached once more: emptying a socket costs an ACK
+};
+
 /// What its caller cannot see in events.
 struct EngineCounts {
   uint64_t refused = 0;  // peers sent away because no place was left
@@ -101,8 +107,9 @@ class Engine {
   /// `received` comes, but for what was already on its way.
   virtual void set_reading(ConnectionId, bool on) = 0;
   /// Gather at least this many bytes before reporting (a hint, 1 = at once). The caller lowers it
-  /// again to get what is below the mark; lowering reports what is there.
-  virtual void set_low_water(ConnectionId, uint32_t bytes) = 0;
+  /// again to get what is below the mark; lowering reports what is there. `rest`: what of that
+  /// which lies above the mark.
+  virtual void set_low_water(ConnectionId, uint32_t bytes, Rest rest) = 0;
   /// No more send() will come: after what is queued has gone out, the peer sees an orderly end
   /// (FIN). Reading goes on. When the peer has ended too, `closed` follows by itself.
   virtual void finish(ConnectionId) = 0;

@@ -457,9 +457,9 @@ engine::EngineCounts TransportEngine::counts() const {
   return counts;
 }
 
-void TransportEngine::set_low_water(ConnectionId id, uint32_t bytes) {
+void TransportEngine::set_low_water(ConnectionId id, uint32_t bytes, engine::Rest rest) {
   // A tunnel's bytes come in requests, which are gathered already.
-  if (!is_tunnel(id)) inner_.set_low_water(id, bytes);
+  if (!is_tunnel(id)) inner_.set_low_water(id, bytes, rest);
 }
 
 void TransportEngine::finish(ConnectionId id) {

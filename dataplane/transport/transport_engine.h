@@ -60,7 +60,7 @@ class TransportEngine final : public engine::Engine {
   std::optional<engine::ConnectionId> connect(const engine::Endpoint& peer) override;
   void send(engine::ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(engine::ConnectionId, bool on) override;
-  void set_low_water(engine::ConnectionId, uint32_t bytes) override;
+  void set_low_water(engine::ConnectionId, uint32_t bytes, engine::Rest rest) override;
   void finish(engine::ConnectionId) override;
   void close(engine::ConnectionId) override;
   bool set_accepting(bool on) override { return inner_.set_accepting(on); }

@@ -13,6 +13,7 @@ namespace {
 
 using engine::CloseReason;
 using engine::ConnectionId;
+using engine::Rest;
 
 class EngineTest : public ::testing::TestWithParam<WorldKind> {
  protected:
@@ -257,17 +258,17 @@ TEST_P(EngineTest, reading_switched_to_and_fro_loses_nothing) {
 TEST_P(EngineTest, low_water_gathers_and_lowering_brings_what_is_there) {
   Harness harness = make();
   auto [peer, connection] = harness.connect();
-  harness.engine().set_low_water(connection->id, 4096);
+  harness.engine().set_low_water(connection->id, 4096, Rest::comes_too);
   harness.run_for(
       10);  // the mark is a hint: what comes before the engine waits is reported at once
   const std::vector<uint8_t> bytes = pattern(4200, 13);
   peer->write(Bytes{bytes}.first(100));
   harness.run_for(30);
   EXPECT_EQ(connection->received.size(), 0U);
-  harness.engine().set_low_water(connection->id, 1);
+  harness.engine().set_low_water(connection->id, 1, Rest::comes_too);
   EXPECT_TRUE(harness.run_until([&] { return connection->received.size() == 100; }));
 
-  harness.engine().set_low_water(connection->id, 4096);
+  harness.engine().set_low_water(connection->id, 4096, Rest::comes_too);
   peer->write(Bytes{bytes}.subspan(100, 2000));
   harness.run_for(30);
   EXPECT_EQ(connection->received.size(), 100U);
@@ -276,13 +277,56 @@ TEST_P(EngineTest, low_water_gathers_and_lowering_brings_what_is_there) {
   EXPECT_TRUE(connection->received == bytes);
 }
 
-TEST_P(EngineTest, an_end_below_the_low_water_mark_is_reported) {
+TEST_P(EngineTest, a_rest_that_may_wait_is_less_than_the_mark_and_comes_when_that_is_lowered) {
   Harness harness = make();
   auto [peer, connection] = harness.connect();
-  harness.engine().set_low_water(connection->id, 65536);
-  const std::vector<uint8_t> bytes = pattern(300, 14);
+  Exchange exchange{peer.get(), pattern(100'000, 18)};
+  harness.engine().set_low_water(connection->id, 4096, Rest::may_wait);
+  harness.run_for(10);
+  EXPECT_TRUE(harness.run_until([&] {
+    exchange.step();
+    return connection->received.size() + 4096 > exchange.to_write.size();
+  }));
+  // Other marks, and the same anew, while some is there and while nothing comes.
+  for (const uint32_t mark : {60'000U, 30'000U, 30'000U}) {
+    harness.engine().set_low_water(connection->id, mark, Rest::may_wait);
+    harness.run_for(5);
+  }
+  harness.engine().set_low_water(connection->id, 1, Rest::comes_too);
+  EXPECT_TRUE(
+      harness.run_until([&] { return connection->received.size() == exchange.to_write.size(); }));
+  EXPECT_TRUE(connection->received == exchange.to_write);
+  // From here on all comes at once.
+  peer->write(Bytes{exchange.to_write}.first(100));
+  EXPECT_TRUE(harness.run_until(
+      [&] { return connection->received.size() == exchange.to_write.size() + 100; }));
+}
+
+TEST_P(EngineTest, an_end_below_the_low_water_mark_is_reported) {
+  for (const Rest rest : {Rest::comes_too, Rest::may_wait}) {
+    Harness harness = make();
+    auto [peer, connection] = harness.connect();
+    harness.engine().set_low_water(connection->id, 65536, rest);
+    const std::vector<uint8_t> bytes = pattern(300, 14);
+    peer->write(bytes);
+    peer->finish();
+    EXPECT_TRUE(harness.run_until([&] { return connection->ended; }));
+    EXPECT_TRUE(connection->received == bytes);
+  }
+}
+
+TEST_P(EngineTest, an_end_behind_several_marks_is_reported_after_all_bytes) {
+  Harness harness = make();
+  auto [peer, connection] = harness.connect();
+  harness.engine().set_low_water(connection->id, 4096, Rest::may_wait);
+  harness.run_for(10);
+  harness.engine().set_reading(connection->id, false);
+  harness.run_for(10);
+  const std::vector<uint8_t> bytes = pattern(20'000, 19);
   peer->write(bytes);
   peer->finish();
+  harness.run_for(10);
+  harness.engine().set_reading(connection->id, true);
   EXPECT_TRUE(harness.run_until([&] { return connection->ended; }));
   EXPECT_TRUE(connection->received == bytes);
 }
@@ -301,7 +345,7 @@ TEST_P(EngineTest, a_stale_id_does_nothing) {
   for (const ConnectionId id : {stale, ConnectionId{}, ConnectionId{12345, 1}}) {
     harness.engine().send(id, slices);
     harness.engine().set_reading(id, false);
-    harness.engine().set_low_water(id, 100'000);
+    harness.engine().set_low_water(id, 100'000, Rest::comes_too);
     harness.engine().finish(id);
     harness.engine().close(id);
   }

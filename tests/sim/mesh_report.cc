@@ -53,7 +53,9 @@ class WakeCount final : public engine::Engine {
   std::optional<engine::ConnectionId> connect(const engine::Endpoint&) override { return {}; }
   void send(engine::ConnectionId, std::span<const Bytes>) override { PENSTOCK_ASSERT(false); }
   void set_reading(engine::ConnectionId, bool) override { PENSTOCK_ASSERT(false); }
-  void set_low_water(engine::ConnectionId, uint32_t) override { PENSTOCK_ASSERT(false); }
+  void set_low_water(engine::ConnectionId, uint32_t, engine::Rest) override {
+    PENSTOCK_ASSERT(false);
+  }
   void finish(engine::ConnectionId) override { PENSTOCK_ASSERT(false); }
   void close(engine::ConnectionId) override { PENSTOCK_ASSERT(false); }
   bool set_accepting(bool) override { return false; }

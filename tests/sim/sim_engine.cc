@@ -175,11 +175,14 @@ bool SimEngine::receive(Connection& connection) {
     return false;
   }
   size_t bytes = std::min(arrived, receive_bytes_max);
+  // As io_uring's: what leaves a rest reads less than the mark, and what is left waits for it anew.
+  const bool leaves_rest = connection.rest_may_wait && !connection.draining;
+  if (leaves_rest) bytes = std::min<size_t>(bytes, connection.low_water_bytes - 1);
   if (prng.chance(network_.faults().short_receive))
     bytes = 1 + prng.below(std::min<size_t>(bytes, 64));
   std::vector<uint8_t>& run = shown_.emplace_back(bytes);
   link.to_engine.read(run, network_.now());
-  connection.draining = arrived > bytes;
+  connection.draining = arrived > bytes && !leaves_rest;
   report(EngineEventKind::received, connection).bytes = run;
   return true;
 }
@@ -251,12 +254,13 @@ void SimEngine::set_reading(ConnectionId id, bool on) {
   if (Connection* connection = find(id)) connection->reading = on;
 }
 
-void SimEngine::set_low_water(ConnectionId id, uint32_t bytes) {
+void SimEngine::set_low_water(ConnectionId id, uint32_t bytes, engine::Rest rest) {
   Connection* connection = find(id);
   if (connection == nullptr) return;
   bytes = std::max(bytes, 1U);
   connection->draining = bytes < connection->low_water_bytes;
   connection->low_water_bytes = bytes;
+  connection->rest_may_wait = rest == engine::Rest::may_wait && bytes > 1;
 }
 
 void SimEngine::finish(ConnectionId id) {

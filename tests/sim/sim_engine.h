@@ -29,7 +29,7 @@ class SimEngine final : public engine::Engine {
   std::optional<engine::ConnectionId> connect(const engine::Endpoint& peer) override;
   void send(engine::ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(engine::ConnectionId, bool on) override;
-  void set_low_water(engine::ConnectionId, uint32_t bytes) override;
+  void set_low_water(engine::ConnectionId, uint32_t bytes, engine::Rest rest) override;
   void finish(engine::ConnectionId) override;
   void close(engine::ConnectionId) override;
   bool set_accepting(bool on) override;
@@ -63,6 +63,7 @@ class SimEngine final : public engine::Engine {
     bool closing = false;
     engine::CloseReason reason = engine::CloseReason::ours;
     uint32_t low_water_bytes = 1;
+    bool rest_may_wait = false;
     bool draining = false;  // the mark was reached or lowered: report until nothing is left
     Instant stalled_until;
     std::shared_ptr<Link> link;

@@ -345,7 +345,7 @@ void DpdkEngine::set_reading(ConnectionId id, bool on) {
   if (const Place* place = find(id)) stack_.set_reading(place->stack_id, on, now_);
 }
 
-void DpdkEngine::set_low_water(ConnectionId id, uint32_t bytes) {
+void DpdkEngine::set_low_water(ConnectionId id, uint32_t bytes, Rest) {
   if (const Place* place = find(id)) stack_.set_low_water(place->stack_id, bytes);
 }
 

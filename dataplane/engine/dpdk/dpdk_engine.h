@@ -54,7 +54,7 @@ class DpdkEngine final : public Engine {
   std::optional<ConnectionId> connect(const Endpoint& peer) override;
   void send(ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(ConnectionId, bool on) override;
-  void set_low_water(ConnectionId, uint32_t bytes) override;
+  void set_low_water(ConnectionId, uint32_t bytes, Rest) override;
   void finish(ConnectionId) override;
   void close(ConnectionId) override;
   bool set_accepting(bool on) override;

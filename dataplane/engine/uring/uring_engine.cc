@@ -88,7 +88,9 @@ struct Connection {
   bool ack_owed : 1 = false;    // while it is set up: received, and nothing sent since
   bool connecting : 1 = false;  // a connect is queued or in flight
   bool reading_wanted : 1 = false;
-  bool receiving : 1 = false;  // a receive is in flight
+  bool rest_may_wait : 1 = false;
+  bool receiving : 1 = false;     // a receive is in flight
+  bool leaving_rest : 1 = false;  // of this kind: it ends with less than the mark
   bool cancelling_receive : 1 = false;
   bool rearm_queued : 1 = false;
   bool sending : 1 = false;  // a send is in flight
@@ -116,7 +118,7 @@ class LinuxUringEngine final : public UringEngine {
   std::optional<ConnectionId> connect(const Endpoint& peer) override;
   void send(ConnectionId, std::span<const Bytes> slices) override;
   void set_reading(ConnectionId, bool on) override;
-  void set_low_water(ConnectionId, uint32_t bytes) override;
+  void set_low_water(ConnectionId, uint32_t bytes, Rest rest) override;
   void finish(ConnectionId) override;
   void close(ConnectionId) override;
   bool set_accepting(bool on) override { return acceptor_.set_on(on); }
@@ -509,7 +511,16 @@ void LinuxUringEngine::wake() {
 
 void LinuxUringEngine::arm_receive(Connection& connection) {
   io_uring_sqe& sqe = next_sqe(Operation::receive, connection);
-  io_uring_prep_recv_multishot(&sqe, connection.fd, nullptr, 0, 0);
+  connection.leaving_rest = connection.rest_may_wait;
+  if (connection.leaving_rest) {
+    // When a read empties a socket that got several small segments, the kernel sends an ACK from
+    // within it. One byte that stays leaves that to the timer of delayed ACKs (40 ms), which runs
+    // where packets come in. It waits first, because the mark is for waits alone.
+    io_uring_prep_recv(&sqe, connection.fd, nullptr, connection.low_water_bytes - 1, 0);
+    sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+  } else {
+    io_uring_prep_recv_multishot(&sqe, connection.fd, nullptr, 0, 0);
+  }
   sqe.flags |= IOSQE_BUFFER_SELECT;
   sqe.buf_group = ReceiveSlabs::group;
   connection.receiving = true;
@@ -542,10 +553,13 @@ void LinuxUringEngine::set_reading(ConnectionId id, bool on) {
   }
 }
 
-void LinuxUringEngine::set_low_water(ConnectionId id, uint32_t bytes) {
+void LinuxUringEngine::set_low_water(ConnectionId id, uint32_t bytes, Rest rest) {
   Connection* connection = find(id);
   if (connection == nullptr || connection->closing) return;
   bytes = std::max(bytes, 1U);
+  connection->rest_may_wait = rest == Rest::may_wait && bytes > 1;
+  // A receive that leaves a rest ends with what it brings, one that does not goes on.
+  if (connection->rest_may_wait && !connection->leaving_rest) cancel_receive(*connection);
   if (bytes == connection->low_water_bytes) return;
   connection->low_water_bytes = bytes;
   // The kernel looks at what is there when the mark changes, and wakes the receive if it is enough
@@ -606,7 +620,8 @@ void LinuxUringEngine::on_cancelled(Operation operation, Connection& connection,
   // tried again, or a close() would never be over.
   if (operation == Operation::cancel_receive) {
     connection.cancelling_receive = false;
-    if (connection.closing || !connection.reading_wanted) cancel_receive(connection);
+    const bool other_kind = connection.rest_may_wait && !connection.leaving_rest;
+    if (connection.closing || !connection.reading_wanted || other_kind) cancel_receive(connection);
   } else if (operation == Operation::cancel_connect) {
     if (connection.connecting) cancel_connect(connection);
   } else if (connection.sending) {

@@ -30,7 +30,7 @@ class RecordingEngine : public engine::Engine {
     for (const Bytes slice : slices) sent.insert(sent.end(), slice.begin(), slice.end());
   }
   void set_reading(engine::ConnectionId, bool) override {}
-  void set_low_water(engine::ConnectionId, uint32_t) override {}
+  void set_low_water(engine::ConnectionId, uint32_t, engine::Rest) override {}
   void finish(engine::ConnectionId) override {}
   void close(engine::ConnectionId) override {}
   bool set_accepting(bool) override { return true; }

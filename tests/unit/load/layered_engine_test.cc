@@ -38,7 +38,7 @@ class ScriptedEngine final : public engine::Engine {
     for (const Bytes slice : slices) sent.insert(sent.end(), slice.begin(), slice.end());
   }
   void set_reading(ConnectionId, bool) override {}
-  void set_low_water(ConnectionId, uint32_t) override {}
+  void set_low_water(ConnectionId, uint32_t, engine::Rest) override {}
   void finish(ConnectionId) override {}
   void close(ConnectionId) override { ++closes; }
   bool set_accepting(bool) override { return true; }

@@ -34,7 +34,7 @@ class ScriptedEngine final : public engine::Engine {
     }
   }
   void set_reading(engine::ConnectionId, bool) override {}
-  void set_low_water(engine::ConnectionId, uint32_t) override {}
+  void set_low_water(engine::ConnectionId, uint32_t, engine::Rest) override {}
   void finish(engine::ConnectionId id) override { finished_[id.index] = true; }
   void close(engine::ConnectionId id) override { comes(engine::EngineEventKind::closed, id); }
   bool set_accepting(bool) override { return true; }
