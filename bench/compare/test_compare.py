@@ -243,9 +243,9 @@ class Plans(unittest.TestCase):
         for name in ("ingest_watched_1000", "ingest_unwatched_1000", "fanout_1x500", "blast_50"):
             settings = scenarios.BY_NAME[name].floor_settings()
             found[name] = settings["low_water"], settings["wait_us"], settings["leave_rest"]
-        # 1 Mbit/s for 140 ms are 17,500 bytes; the other 10 of the 150 ms are waited in polls.
-        self.assertEqual(found, {"ingest_watched_1000": (574, 1000, False), "ingest_unwatched_1000": (17500, 10000, True),
-                                 "fanout_1x500": (1, 1000, False), "blast_50": (32768, 10000, False)})
+        # 1 Mbit/s for 120 ms are 15,000 bytes; the other 30 of the 150 ms are waited in polls.
+        self.assertEqual(found, {"ingest_watched_1000": (574, 1000, False), "ingest_unwatched_1000": (15000, 30000, True),
+                                 "fanout_1x500": (1, 1000, False), "blast_50": (32768, 30000, False)})
 
     def test_servers_take_turns_in_being_first(self):
         options = compare.parse_arguments(["--scenarios", "fanout_1x500", "--rounds", "2"])
