@@ -59,7 +59,7 @@ namespace penstock {
   X(tunnel_timeout, true, "RTMPT session without a request for too long")                      \
   X(tunnels_exceeded, true, "too many RTMPT sessions")                                         \
   X(login_failed, true, "publisher login refused")                                             \
-  X(login_flood, true, "too many login attempts from one address")                             \
+  X(login_flood, true, "too many failed logins of this user, or of all, at one address")       \
   X(shared_object_malformed, false, "shared object message malformed")                         \
   X(handshakes_exceeded, true,                                                                 \
     "more TLS or RTMPE handshakes of one address than can be taken in time")                   \
