@@ -21,8 +21,9 @@ class LoginAttempts {
   // where a password of eight random letters and digits has 2 * 10^14.
   static constexpr uint64_t burst = 10;
   static constexpr uint64_t interval_ns = 6 * ns_per_s;
-  // An address has ten times that for all users, so that ten of its encoders may be wrong for good
-  // before the others are.
+  // An address has ten times that for all users, so that nine of its encoders may be wrong for good
+  // and hurt no other: each of them fails once per interval in the long run. Ten would use all of
+  // it up, and keep it used up.
   static constexpr uint64_t users_share = 10;
   // With one, a single wrong try would shut that worker's door for as long as all the others' turns
   // take (64 workers: six minutes). 64 workers so give 128 at once, and no more each day.

@@ -242,7 +242,7 @@ TEST(login_attempts, an_address_that_tries_many_users_is_slowed_down_for_all_of_
   EXPECT_TRUE(attempts.allowed(address(7), "bob", later));
 }
 
-TEST(login_attempts, ten_encoders_that_are_wrong_for_good_hurt_no_other) {
+TEST(login_attempts, nine_encoders_that_are_wrong_for_good_hurt_no_other) {
   LoginAttempts attempts(3, 2);
   for (uint64_t second = 0; second < 600; ++second) {
     const Instant now = start.after_ns(second * ns_per_s);
