@@ -35,13 +35,8 @@ constexpr uint32_t hello_bytes_wanted = 8;
 // cannot pin all slabs.
 constexpr uint32_t runs_max = 128;
 
-constexpr uint32_t sqes_max = 4096;  // 64 bytes each; a tick that has more enters once more
-
 // A connection can have a receive and a send complete in one tick.
 constexpr uint32_t cqes_max = 2 * connections_max;
-
-// What a gathering wait asks for beyond the sends that it submits, which mostly complete at once.
-constexpr uint32_t gathered_completions = 256;
 
 struct Options {
   std::string listen = "127.0.0.1:1936";
@@ -52,6 +47,9 @@ struct Options {
   uint32_t quick_ack_every = 0;
   uint32_t slab_bytes = 256 * 1024;
   uint32_t slabs = 64;
+  // What a gathering wait asks for beyond the sends that it submits, which mostly complete at once.
+  uint32_t completions = 256;
+  uint32_t sqes = 4096;  // 64 bytes each; a tick that has more enters once more
   int core = -1;
 };
 
@@ -94,6 +92,7 @@ struct Counters {
   uint64_t sends = 0;
   uint64_t sent_bytes = 0;
   uint64_t slabs_dry = 0;
+  uint64_t waits_for_slab = 0;  // players held all of them
   uint64_t players_cut_off = 0;
 };
 
@@ -152,13 +151,13 @@ class Floor {
   void open_ring();
   void open_slabs();
   io_uring_sqe& next_sqe(Operation, uint32_t index);
-  void enter(uint32_t completions);
+  void enter(uint32_t completions, uint32_t wait_us);
   void take(const io_uring_cqe&);
 
   void accept_more();
   void on_accept(const io_uring_cqe&);
   void arm_receive(uint32_t index);
-  void rearm();
+  bool rearm();
   void on_receive(uint32_t index, const io_uring_cqe&);
   void on_bytes(uint32_t index, Run);
   void greet(uint32_t index);
@@ -206,7 +205,7 @@ void Floor::open_ring() {
                  IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
                  IORING_SETUP_CLAMP;
   params.cq_entries = cqes_max;
-  if (const int result = io_uring_queue_init_params(sqes_max, &ring_, &params); result < 0) {
+  if (const int result = io_uring_queue_init_params(options_.sqes, &ring_, &params); result < 0) {
     die("io_uring_setup (Linux 6.12 or newer is needed)", -result);
   }
   if ((params.features & compat::feature_min_wait) == 0) die("io_uring without min_wait", ENOSYS);
@@ -232,7 +231,7 @@ void Floor::open_slabs() {
 io_uring_sqe& Floor::next_sqe(Operation operation, uint32_t index) {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
-    enter(0);
+    enter(0, 0);
     sqe = io_uring_get_sqe(&ring_);
   }
   sqe->user_data = uint64_t{static_cast<uint8_t>(operation)} << 32 | index;
@@ -241,8 +240,14 @@ io_uring_sqe& Floor::next_sqe(Operation operation, uint32_t index) {
 
 void Floor::run() {
   while (stopped == 0) {
-    rearm();
-    enter(options_.wait_us == 0 ? 1 : gathered_completions + sends_prepared_);
+    // Who was left without a slab has bytes waiting: gathering would cap what all slabs hold per
+    // wait, 16 MiB per 30 ms.
+    if (rearm()) {
+      enter(0, 0);
+    } else {
+      if (!without_slab_.empty()) ++counters_.waits_for_slab;
+      enter(options_.wait_us == 0 ? 1 : options_.completions + sends_prepared_, options_.wait_us);
+    }
     sends_prepared_ = 0;
     for (uint32_t left = io_uring_cq_ready(&ring_); left > 0; --left) {
       const io_uring_cqe completion = ring_.cq.cqes[*ring_.cq.khead & ring_.cq.ring_mask];
@@ -252,7 +257,7 @@ void Floor::run() {
   }
 }
 
-void Floor::enter(uint32_t completions) {
+void Floor::enter(uint32_t completions, uint32_t wait_us) {
   // SIGTERM is blocked outside of this call: it cannot fall between the look at `stopped` and the
   // wait.
   sigset_t signals_while_waiting;
@@ -260,7 +265,7 @@ void Floor::enter(uint32_t completions) {
   compat::EnterArgument argument;
   argument.sigmask = reinterpret_cast<uintptr_t>(&signals_while_waiting);
   argument.sigmask_bytes = _NSIG / 8;
-  argument.min_wait_us = options_.wait_us;
+  argument.min_wait_us = wait_us;
   // Without a timeout of its own the wait would end with min_wait, completions or not.
   __kernel_timespec timeout{.tv_sec = 3600, .tv_nsec = 0};
   argument.timeout = reinterpret_cast<uintptr_t>(&timeout);
@@ -324,11 +329,12 @@ void Floor::arm_receive(uint32_t index) {
   connection.receiving = true;
 }
 
-/// Only when there is a slab, or they would all fail again, and again.
-void Floor::rearm() {
-  if (without_slab_.empty() || slabs_with_kernel_ == 0) return;
+/// Only when there is a slab, or they would all fail again, and again. True: something was armed.
+bool Floor::rearm() {
+  if (without_slab_.empty() || slabs_with_kernel_ == 0) return false;
   for (const uint32_t index : without_slab_) arm_receive(index);
   without_slab_.clear();
+  return true;
 }
 
 void Floor::on_receive(uint32_t index, const io_uring_cqe& completion) {
@@ -542,10 +548,22 @@ int main(int argc, char** argv) {
   app.add_option("--slabs", options.slabs, "a power of two")
       ->check(CLI::Range(1U, 32768U))
       ->capture_default_str();
+  app.add_option("--completions", options.completions,
+                 "how many end a gathering wait, beside the sends that it submits")
+      ->check(CLI::Range(1U, cqes_max / 2))
+      ->capture_default_str();
+  app.add_option("--sqes", options.sqes, "submitted in one enter at most; a power of two")
+      ->check(CLI::Range(1U, 32768U))
+      ->capture_default_str();
   app.add_option("--core", options.core, "pin to this core");
   CLI11_PARSE(app, argc, argv);
   if (!std::has_single_bit(options.slabs)) {
     std::fprintf(stderr, "penstock-floor: --slabs %u is not a power of two\n", options.slabs);
+    return 2;
+  }
+  // A receive of 0 bytes would be one of a whole slab.
+  if (options.leave_rest && options.low_water_bytes < 2) {
+    std::fprintf(stderr, "penstock-floor: --leave-rest: a --low-water of 2 or more is wanted\n");
     return 2;
   }
   options.quick_ack = quick_ack == "on";
@@ -556,9 +574,9 @@ int main(int argc, char** argv) {
   const Counters& counted = floor.counters();
   std::fprintf(stderr,
                "penstock-floor: %lu enters, %lu receives of %lu bytes, %lu sends of %lu bytes, %lu "
-               "times no slab, "
-               "%lu players cut off\n",
+               "times no slab, %lu waits for one, %lu players cut off\n",
                counted.enters, counted.receives, counted.received_bytes, counted.sends,
-               counted.sent_bytes, counted.slabs_dry, counted.players_cut_off);
+               counted.sent_bytes, counted.slabs_dry, counted.waits_for_slab,
+               counted.players_cut_off);
   return 0;
 }

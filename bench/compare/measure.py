@@ -139,7 +139,7 @@ def last_words(done):
 
 def measure(setup, server, scenario):
     """One value with all that is known about how it came about, ready for JSON."""
-    reports, commands, shares, rests, said, strangers = [], [], {}, [], [], 0.0
+    reports, commands, shares, rests, said, doubts, strangers = [], [], {}, [], [], [], 0.0
     for load in scenario.loads:
         with tempfile.TemporaryDirectory(prefix="penstock-compare-") as folder:
             server.start(scenario, folder, setup.next_port(), setup.server_cores(scenario))
@@ -155,10 +155,11 @@ def measure(setup, server, scenario):
             finally:
                 server.stop()
             said.append(server.said())
+            doubts += server.doubts()
         commands.append(" ".join([machine.place_of(pathlib.Path(command[0])), *command[1:]]))
         reports.append(report)
     total = sum(shares.values())
-    notes = notes_on(scenario, reports, strangers)
+    notes = notes_on(scenario, reports, strangers) + doubts
     cipher = cipher_cost(scenario.cipher, setup.server_core) if scenario.cipher and server.name == "penstock" else None
     if cipher is not None:
         notes.append(f"{scenario.cipher} alone: {cipher:.2f} CPU-s per GB")

@@ -178,6 +178,12 @@ class Values(unittest.TestCase):
                          ["doubtful: whether there were gaps is not known", "doubtful: 3 players stalled"])
         self.assertEqual(measure.notes_on(scenarios.BY_NAME["idle_10000"], [{"mode": "play", "players_stalled": 9}]), [])
 
+    def test_a_floor_without_memory_is_doubtful(self):
+        said = "penstock-floor: 9 enters, 8 receives of 7 bytes, 0 sends of 0 bytes, 99 times no slab, {} waits for one, " \
+               "0 players cut off"
+        self.assertEqual(servers.floor_doubts(said.format(12)), ["doubtful: 12 waits for a slab"])
+        self.assertEqual(servers.floor_doubts(said.format(0)), [])
+
 
 class Tables(unittest.TestCase):
     FACTS = {"date": "2026-01-02", "command": "compare.py", "shown": {"kernel": "Linux"}}
