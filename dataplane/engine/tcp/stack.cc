@@ -339,7 +339,7 @@ void Stack::expire(Instant now) { state_->expire(now); }
 bool Stack::listen(uint16_t port) {
   if (port == 0) return false;
   if (state_->listens(port)) return true;
-  if (state_->port_count == State::ports_max) return false;
+  if (state_->port_count == ports_max) return false;
   state_->ports[state_->port_count++] = port;
   return true;
 }

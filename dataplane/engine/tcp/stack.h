@@ -73,6 +73,8 @@ struct StackCounters;
 /// a turn is: take_released(), input(), expire(), events(), calls, output(). RFC 9293.
 class Stack {
  public:
+  static constexpr size_t ports_max = 16;  // that are listened on
+
   explicit Stack(const StackOptions& options);
   ~Stack();
   Stack(const Stack&) = delete;

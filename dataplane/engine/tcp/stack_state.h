@@ -41,7 +41,6 @@ struct Stack::State {
   static constexpr size_t all_lines = sizeof(Connection) / 64;
   // Segments that one connection sends before the next has its turn; 64 KiB is about 45.
   static constexpr uint32_t turn_segments = 16;
-  static constexpr size_t ports_max = 16;
   static constexpr uint32_t neighbour_news_max = 256;
   // Who waits for a neighbour looks again then, whatever became of it: the table may have been
   // full.
