@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "dataplane/engine/dpdk/crossings.h"
 #include "dataplane/engine/dpdk/environment.h"
 #include "dataplane/engine/dpdk/transmitter.h"
+#include "penstock/config/dpdk.h"
 #include "tests/conformance/dpdk_lab.h"
 #include "tests/conformance/world.h"
 
@@ -9,9 +11,9 @@
 namespace penstock::engine {
 namespace {
 
-PoolPlan plan_of(uint32_t workers, uint64_t mib) {
+PoolPlan plan_of(uint32_t workers, uint32_t memory_mb) {
   PoolPlan plan;
-  plan.bytes = mib << 20;
+  plan.memory_mb = memory_mb;
   plan.workers = workers;
   plan.receive_descriptors = plan.send_descriptors = 1024;
   return plan;
@@ -55,13 +57,47 @@ TEST_F(DpdkMemory, what_waits_and_points_at_the_callers_bytes_can_be_dropped) {
   EXPECT_TRUE(transmitter.waits());
 }
 
-TEST_F(DpdkMemory, what_each_worker_keeps_of_packets_is_counted) {
-  const auto alone = PacketPools::make("alone", plan_of(1, 20));
-  EXPECT_TRUE(alone) << alone.error();
-  const auto many = PacketPools::make("many", plan_of(16, 20));
-  ASSERT_FALSE(many);
-  EXPECT_TRUE(many.error().starts_with("dpdk.memory_mb is too small: each worker needs at least "))
-      << many.error();
+/// What the refusal of a plan with next to nothing says.
+uint32_t least_memory_mb(uint32_t workers) {
+  const auto sizes = pool_sizes(plan_of(workers, 1));
+  EXPECT_FALSE(sizes);
+  const std::string error = sizes ? "" : sizes.error();
+  EXPECT_TRUE(error.starts_with("dpdk.memory_mb is too small: " + std::to_string(workers)))
+      << error;
+  return static_cast<uint32_t>(std::stoul(error.substr(error.rfind(' '))));
+}
+
+TEST_F(DpdkMemory, pools_are_made_where_it_is_scarce) {
+  for (const uint32_t workers : {1U, 4U}) {
+    const auto scarce = PacketPools::make("scarce", plan_of(workers, least_memory_mb(workers)));
+    EXPECT_TRUE(scarce) << scarce.error();
+  }
+  const auto alone = PacketPools::make("alone", plan_of(1, 24));
+  ASSERT_TRUE(alone) << alone.error();
+  EXPECT_EQ((*alone)->sizes.cache, 256U);
+}
+
+TEST(DpdkMemoryPlan, the_default_does_for_any_number_of_workers) {
+  for (uint32_t workers = 1; workers <= Crossings::workers_max; ++workers) {
+    const PoolPlan plan = plan_of(workers, config::DpdkConfig{}.memory_mb);
+    const auto sizes = pool_sizes(plan);
+    ASSERT_TRUE(sizes) << workers << ": " << sizes.error();
+    // Whatever caches keep, each device's queues and the stack have theirs.
+    const uint32_t needed = 2u * plan.receive_descriptors + plan.send_descriptors;
+    EXPECT_GE(sizes->packets, needed + sizes->cached_max) << workers;
+    EXPECT_GT(sizes->cache, 0U) << workers;
+    if (workers <= 16) {
+      EXPECT_EQ(sizes->cache, 256U) << workers;
+    }
+  }
+}
+
+TEST(DpdkMemoryPlan, a_refusal_names_what_would_be_accepted) {
+  for (const uint32_t workers : {1U, 2U, 7U, 24U, 32U, 61U}) {
+    const uint32_t least = least_memory_mb(workers);
+    EXPECT_TRUE(pool_sizes(plan_of(workers, least))) << workers;
+    EXPECT_FALSE(pool_sizes(plan_of(workers, least - 1))) << workers;
+  }
 }
 
 }  // namespace

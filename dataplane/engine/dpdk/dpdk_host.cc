@@ -36,9 +36,6 @@ std::optional<tcp::IpAddress> to_stack(const std::optional<Endpoint>& endpoint) 
   return address;
 }
 
-// What a stack listens on at most; Stack::listen() has the last word.
-constexpr size_t ports_max = 16;
-
 std::expected<void, std::string> check(const DpdkOptions& options) {
   const size_t workers = options.cores.size();
   if (workers == 0) return std::unexpected("dpdk: no worker is configured");
@@ -57,10 +54,10 @@ std::expected<void, std::string> check(const DpdkOptions& options) {
                            " workers; name one device for all, or one for each");
   }
   const size_t ports = std::set(options.ports.begin(), options.ports.end()).size();
-  if (ports > ports_max) {
+  if (ports > tcp::Stack::ports_max) {
     return std::unexpected("listen: " + std::to_string(ports) +
                            " different ports; the engine dpdk takes at most " +
-                           std::to_string(ports_max));
+                           std::to_string(tcp::Stack::ports_max));
   }
   if (!options.address && !options.address6) {
     return std::unexpected("dpdk.address and dpdk.address6 are both empty; one is needed");
@@ -195,7 +192,7 @@ std::expected<void, std::string> Host::make_pools() {
     const Device& device = device_of(worker);
     PoolPlan plan;
     plan.workers = static_cast<uint32_t>(options_.cores.size());
-    plan.bytes = (uint64_t{options_.memory_mb} << 20) / plan.workers;
+    plan.memory_mb = options_.memory_mb;
     plan.mtu = options_.mtu;
     plan.numa_node = device.numa_node();
     plan.receive_descriptors = device.receive_descriptors();
@@ -236,7 +233,7 @@ std::expected<void, std::string> Host::open_exceptions() {
 
 tcp::StackOptions Host::stack_options(size_t worker) {
   const Device& device = device_of(worker);
-  const PacketPools& pools = *pools_[worker];
+  const PoolSizes& sizes = pools_[worker]->sizes;
   tcp::StackOptions stack;
   stack.mac = device.mac();
   if (options_.address) {
@@ -259,7 +256,7 @@ tcp::StackOptions Host::stack_options(size_t worker) {
   // Where all packets come in one queue, the stacks of all workers hold them of that one's pool.
   const auto workers = static_cast<uint32_t>(options_.cores.size());
   stack.held_packets_max = std::max(
-      512u, (pools.packet_count - device.receive_descriptors() - pools.cached_max) / 2 / workers);
+      512u, (sizes.packets - device.receive_descriptors() - sizes.cached_max) / 2 / workers);
   // 2 KiB each: where what waits for its reader is copied when packets run low.
   stack.receive_blocks = std::max(4096u, 4 * options_.connections_max);
   if (options_.congestion_control == "reno") stack.congestion = "reno";

@@ -39,8 +39,8 @@ Transmitter::Transmitter(const SendQueueFacts& facts, const PacketPools& pools,
     : facts_(facts),
       pools_(pools),
       counters_(counters),
-      pending_(pools.in_flight_max),
-      mask_(pools.in_flight_max - 1) {}
+      pending_(pools.sizes.in_flight_max),
+      mask_(pools.sizes.in_flight_max - 1) {}
 
 Transmitter::~Transmitter() {
   rte_pktmbuf_free_bulk(waiting_.data(), static_cast<unsigned>(waiting_count_));
@@ -194,7 +194,8 @@ void Transmitter::flush() {
 void Transmitter::forget_slices() {
   size_t kept = 0;
   for (rte_mbuf* packet : std::span(waiting_).first(waiting_count_)) {
-    // Only what points at slices has more pieces than one.
+    // What points at slices has more pieces than one. So has what was copied in a second piece
+    // because a device may not read its slices where they lie: that goes as well.
     if (packet->nb_segs == 1) {
       waiting_[kept++] = packet;
     } else {
