@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "dataplane/engine/dpdk/crossings.h"
 #include "dataplane/engine/dpdk/steering.h"
 #include "penstock/base/prng.h"
 
@@ -145,6 +148,29 @@ TEST(steering, follows_a_devices_table_by_a_hash_that_both_directions_share) {
   }
   EXPECT_GT(second, 300U);
   EXPECT_LT(second, 700U);
+}
+
+TEST(DpdkRota, all_who_are_behind_have_as_many_turns) {
+  // A turn has room for four of the eight; numbers as in a host of nine workers.
+  constexpr uint64_t rung = uint64_t{0xff} << Crossings::ringer_first_worker;
+  std::map<uint32_t, int> turns;
+  Rota rota;
+  for (int turn = 0; turn < 640; ++turn) {
+    const uint32_t first = rota.first_of(rung);
+    uint64_t left = std::rotr(rung, static_cast<int>(first));
+    for (int room = 4; room > 0; --room, left &= left - 1) {
+      ++turns[(first + static_cast<uint32_t>(std::countr_zero(left))) % Doorbell::ringers_max];
+    }
+  }
+  EXPECT_EQ(turns.size(), 8U);
+  for (const auto& [ringer, count] : turns) EXPECT_EQ(count, 320) << ringer;
+}
+
+TEST(DpdkRota, who_rings_alone_is_first_wherever_the_last_one_was) {
+  Rota rota;
+  for (const uint32_t ringer : {63U, 3U, 63U, 40U, 40U, 0U}) {
+    EXPECT_EQ(rota.first_of(uint64_t{1} << ringer), ringer);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -18,6 +19,22 @@ struct Crossing {
   // than that and it does not keep up anyway.
   SpscRing<rte_mbuf*, 1024> packets;
   SpscRing<tcp::NeighbourNews, 256> news;
+};
+
+/// Which of those who rang is looked at first, in turn among them: a counter over all numbers would
+/// nearly always come to the first of a few that lie side by side.
+class Rota {
+ public:
+  /// `rung`: a bit for each, at least one.
+  [[nodiscard]] uint32_t first_of(uint64_t rung) {
+    const auto ahead = static_cast<uint32_t>(std::countr_zero(std::rotr(rung, next_)));
+    const uint32_t first = (static_cast<uint32_t>(next_) + ahead) % Doorbell::ringers_max;
+    next_ = static_cast<int>((first + 1) % Doorbell::ringers_max);
+    return first;
+  }
+
+ private:
+  int next_ = 0;
 };
 
 /// All rings between the engines of a host, and a doorbell for each engine.

@@ -63,7 +63,8 @@ class DpdkEngine final : public Engine {
   [[nodiscard]] EngineCounts counts() const override;
   void wake() override { ring(Crossings::ringer_wake); }
 
-  /// Any thread that owns this ringer's number.
+  /// Any thread, under the number of its reason (Crossings); several may have the same: main and
+  /// all workers wake.
   void ring(uint32_t ringer);
   void set_others(std::vector<DpdkEngine*> engines) { engines_ = std::move(engines); }
   void offer_memory(Bytes memory) { transmitter_.offer_memory(memory); }
@@ -139,9 +140,9 @@ class DpdkEngine final : public Engine {
   Instant now_;
   Instant told_at_;
   Idle idle_;
-  uint64_t unvisited_ = 0;    // ringers whose ring was not emptied
-  uint64_t rang_ = 0;         // engines to ring: a bit for each
-  uint8_t ringer_first_ = 0;  // whose ring is looked at first
+  uint64_t unvisited_ = 0;  // ringers whose ring was not emptied
+  uint64_t rang_ = 0;       // engines to ring: a bit for each
+  Rota rota_;               // of ringers
   bool news_taken_ = false;
   uint64_t transmitted_told_ = 0;
   std::array<tcp::PacketIn, input_packets> input_{};

@@ -102,7 +102,7 @@ size_t DpdkEngine::take_crossings(uint64_t rung) {
   size_t taken = 0;
   // From another one each time: with four and more workers that are behind, the first ones would
   // have all the room for themselves.
-  const int first = ringer_first_++ % Doorbell::ringers_max;
+  const auto first = static_cast<int>(rota_.first_of(rung & workers_mask));
   for (uint64_t left = std::rotr(rung & workers_mask, first); left != 0; left &= left - 1) {
     const auto ringer = static_cast<size_t>(std::countr_zero(left) + first) % Doorbell::ringers_max;
     const size_t from = ringer - Crossings::ringer_first_worker;
