@@ -206,18 +206,53 @@ TEST(DpdkExceptions, what_is_not_ours_reaches_the_kernel_and_answers_come_back) 
   close(listener);
 }
 
-/// A raw socket for ARP on an interface of the namespace that this is called in.
-int arp_socket(const char* interface) {
-  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ARP));
+/// A raw socket for one kind of packets on an interface of the namespace that this is called in.
+int raw_socket(const char* interface, uint16_t ethertype) {
+  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ethertype));
   sockaddr_ll at{};
   at.sll_family = AF_PACKET;
-  at.sll_protocol = htons(ETH_P_ARP);
+  at.sll_protocol = htons(ethertype);
   at.sll_ifindex = static_cast<int>(if_nametoindex(interface));
   EXPECT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0) << interface;
   return fd;
 }
 
-TEST(DpdkExceptions, an_answer_of_a_neighbour_reaches_the_kernel_once) {
+struct NeighbourAnswer {
+  std::string name;
+  uint16_t ethertype;
+  std::vector<uint8_t> frame;
+  size_t kind_at;  // what tells it from a question, and whose it is: as in `frame`
+  size_t target_at;
+};
+
+class DpdkNeighbours : public testing::TestWithParam<NeighbourAnswer> {};
+
+// 10.99.0.77 and fd99::4d are at 02:00:00:00:00:4d: to everybody.
+INSTANTIATE_TEST_SUITE_P(
+    families, DpdkNeighbours,
+    testing::Values(NeighbourAnswer{"arp",
+                                    ETH_P_ARP,
+                                    {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,  0,  0, 0,  0,
+                                     0x4d, 0x08, 0x06, 0,    1,    0x08, 0,  6,  4, 0,  2,
+                                     2,    0,    0,    0,    0,    0x4d, 10, 99, 0, 77, 0xff,
+                                     0xff, 0xff, 0xff, 0xff, 0xff, 10,   99, 0,  2},
+                                    21,
+                                    31},
+                    NeighbourAnswer{
+                        "ndp",
+                        ETH_P_IPV6,
+                        {0x33, 0x33, 0,   0, 0,    1,    2,    0,   0,   0,    0,    0x4d, 0x86,
+                         0xdd, 0x60, 0,   0, 0,    0,    32,   58,  255, 0xfd, 0x99, 0,    0,
+                         0,    0,    0,   0, 0,    0,    0,    0,   0,   0,    0,    0x4d, 0xff,
+                         2,    0,    0,   0, 0,    0,    0,    0,   0,   0,    0,    0,    0,
+                         0,    1,    136, 0, 0x58, 0x85, 0x20, 0,   0,   0,    0xfd, 0x99, 0,
+                         0,    0,    0,   0, 0,    0,    0,    0,   0,   0,    0,    0,    0x4d,
+                         2,    1,    2,   0, 0,    0,    0,    0x4d},
+                        54,
+                        77}),
+    [](const auto& answer) { return answer.param.name; });
+
+TEST_P(DpdkNeighbours, an_answer_reaches_the_kernel_once) {
   if (const std::string why = missing_dpdk(); !why.empty()) GTEST_SKIP() << why;
   use_dpdk_lab(1);
   engine::DpdkOptions options = dpdk_options("net_af_packet0,iface=lab0", 16);
@@ -228,13 +263,10 @@ TEST(DpdkExceptions, an_answer_of_a_neighbour_reaches_the_kernel_once) {
   Echo echo((**host)->engine(0));
   int kernel = -1;
   int wire = -1;
-  dpdk_lab().network->in_engine_side([&] { kernel = arp_socket("labtap0"); });
-  dpdk_lab().network->in_peer_side([&] { wire = arp_socket(NetworkLab::peer_interface); });
-  // 10.99.0.77 is at 02:00:00:00:00:4d: to everybody.
-  std::array<uint8_t, 42> answer{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,  0,  0, 0,  0,
-                                 0x4d, 0x08, 0x06, 0,    1,    0x08, 0,  6,  4, 0,  2,
-                                 2,    0,    0,    0,    0,    0x4d, 10, 99, 0, 77, 0xff,
-                                 0xff, 0xff, 0xff, 0xff, 0xff, 10,   99, 0,  2};
+  const auto& [name, ethertype, answer, kind_at, target_at] = GetParam();
+  const uint16_t type = ethertype;
+  dpdk_lab().network->in_engine_side([&] { kernel = raw_socket("labtap0", type); });
+  dpdk_lab().network->in_peer_side([&] { wire = raw_socket(NetworkLab::peer_interface, type); });
   constexpr size_t sent = 20;
   for (size_t i = 0; i < sent; ++i) {
     EXPECT_EQ(write(wire, answer.data(), answer.size()), static_cast<ssize_t>(answer.size()));
@@ -244,7 +276,9 @@ TEST(DpdkExceptions, an_answer_of_a_neighbour_reaches_the_kernel_once) {
   size_t seen = 0;
   std::array<uint8_t, 200> frame{};
   for (ssize_t bytes = 0; (bytes = read(kernel, frame.data(), frame.size())) > 0;) {
-    seen += bytes >= 42 && frame[21] == 2 && frame[31] == 77 ? 1 : 0;
+    const bool same = static_cast<size_t>(bytes) >= answer.size() &&
+                      frame[kind_at] == answer[kind_at] && frame[target_at] == answer[target_at];
+    seen += same ? 1 : 0;
   }
   EXPECT_EQ(seen, sent);
   close(kernel);
@@ -331,6 +365,11 @@ TEST(DpdkStart, says_in_one_line_what_is_missing) {
               HasSubstr("neither a PCI address"));
   EXPECT_THAT(error_of([](Options& o) { o.devices = {"net_nosuch0"}; }),
               HasSubstr("apt-get install librte-net-nosuch23"));
+  // A driver that makes no Ethernet device of it; its name is not taken afterwards.
+  const auto netvsc = [](Options& o) { o.devices = {"net_vdev_netvsc0"}; };
+  const std::string no_device = error_of(netvsc);
+  EXPECT_THAT(no_device, HasSubstr("DPDK cannot make this device"));
+  EXPECT_EQ(error_of(netvsc), no_device);
   EXPECT_THAT(error_of([](Options& o) { o.devices = {}; }), HasSubstr("names no device"));
   EXPECT_THAT(error_of([](Options& o) { o.cores = {0, 1, 2}; }), HasSubstr("qpairs="));
   EXPECT_THAT(error_of([](Options& o) { o.mtu = 9000; }), HasSubstr("ip link set lab0 mtu 9000"));

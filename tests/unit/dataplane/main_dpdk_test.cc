@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
+#include "tests/sim/zeroed_memory.h"
+
 namespace penstock::dataplane {
 namespace {
 
@@ -89,22 +93,24 @@ address6 = "fd99::2/64"
   EXPECT_FALSE(options.exceptions);
 }
 
-/// One device of two workers, that says what it is told to.
+/// Two workers' devices, or their one, that say what they are told to.
 class FakeHost final : public engine::DpdkHost {
  public:
   engine::Engine& engine(size_t) override { std::abort(); }
   [[nodiscard]] uint64_t memory_bytes() const override { return 0; }
-  [[nodiscard]] engine::DpdkWorkerStats stats(size_t) override { return said; }
+  [[nodiscard]] engine::DpdkWorkerStats stats(size_t worker) override { return said[worker]; }
   void offer_memory(MutableBytes) override {}
 
-  engine::DpdkWorkerStats said;
+  std::array<engine::DpdkWorkerStats, 2> said;
 };
 
 TEST(DpdkLine, names_each_device_once) {
   FakeHost host;
-  host.said.device = "net_af_packet0,iface=eth1";
-  host.said.driver = "net_af_packet";
-  host.said.offloads = "slices";
+  for (engine::DpdkWorkerStats& stats : host.said) {
+    stats.device = "net_af_packet0,iface=eth1";
+    stats.driver = "net_af_packet";
+    stats.offloads = "slices";
+  }
   config::Config config = parsed(R"(
 [dataplane]
 engine = "dpdk"
@@ -134,6 +140,61 @@ TEST(LinkRow, numbers_beyond_its_places_are_counted) {
   EXPECT_EQ(row->numbers_left_out, 1U);
   EXPECT_EQ(row->up, 1U);
   EXPECT_EQ(row->mbps, 10'000U);
+}
+
+class Links : public testing::Test {
+ protected:
+  /// What is said a second later.
+  std::vector<std::string> look() {
+    now_ = now_.after_ms(1000);
+    return reports_.look(now_);
+  }
+  void set(size_t worker, const char* device, bool up) {
+    host_.said[worker].device = device;
+    host_.said[worker].link_up = up;
+  }
+  bool row_is_up(uint32_t worker) {
+    const auto row = std::make_unique<control::LinkRow>();
+    EXPECT_TRUE(region_.worker(worker).link.read(*row));
+    return row->up != 0;
+  }
+
+  static constexpr control::RegionPlan plan{2, 1, 1};
+  sim::ZeroedMemory memory_ = sim::zeroed_memory(plan.region_bytes());
+  control::Region region_{memory_.get(), plan};
+  FakeHost host_;
+  LinkReports reports_{host_, region_};
+  Instant now_;
+};
+
+TEST_F(Links, that_go_and_come_back_are_said_once_for_each_device) {
+  const auto set_both = [&](bool up) {
+    for (const size_t worker : {0U, 1U}) set(worker, "eth1", up);
+  };
+  set_both(true);
+  EXPECT_THAT(look(), ElementsAre());
+  set_both(false);
+  EXPECT_THAT(reports_.look(now_.after_ms(999)), ElementsAre());
+  EXPECT_TRUE(row_is_up(1));
+  EXPECT_THAT(look(), ElementsAre("eth1: the link is down: cable, switch or peer"));
+  EXPECT_FALSE(row_is_up(0));
+  EXPECT_FALSE(row_is_up(1));
+  EXPECT_THAT(look(), ElementsAre());
+  set_both(true);
+  EXPECT_THAT(look(), ElementsAre("eth1: the link is up again"));
+  EXPECT_THAT(look(), ElementsAre());
+  EXPECT_TRUE(row_is_up(1));
+}
+
+TEST_F(Links, of_two_devices_are_two) {
+  set(0, "eth1", true);
+  set(1, "eth2", false);
+  EXPECT_THAT(look(), ElementsAre("eth2: the link is down: cable, switch or peer"));
+  set(0, "eth1", false);
+  set(1, "eth2", true);
+  EXPECT_THAT(look(), ElementsAre("eth1: the link is down: cable, switch or peer",
+                                  "eth2: the link is up again"));
+  EXPECT_THAT(look(), ElementsAre());
 }
 
 }  // namespace
