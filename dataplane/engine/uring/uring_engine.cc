@@ -32,7 +32,7 @@ constexpr uint32_t sqes_max = 4096;
 // has its turn.
 constexpr uint32_t sends_per_enter_max = 512;
 
-// The same for receives that found no slab: most of them would find none again.
+// The same for receives: those that found no slab would mostly find none again.
 constexpr uint32_t rearms_per_enter_max = 512;
 
 // One enter runs at most 20 deferred completions unless it waits for more (kernel:
@@ -83,6 +83,7 @@ struct Connection {
   uint32_t generation = 1;
   uint32_t low_water_bytes = 1;
   uint32_t setup_bytes_left = setup_bytes;
+  uint32_t receive_armed_in = 0;  // turn
   uint8_t receives_until_lazy_ack = 0;
   bool in_use : 1 = false;      // from `accepted`, or connect(), to `closed`
   bool ack_owed : 1 = false;    // while it is set up: received, and nothing sent since
@@ -91,6 +92,7 @@ struct Connection {
   bool rest_may_wait : 1 = false;
   bool receiving : 1 = false;     // a receive is in flight
   bool leaving_rest : 1 = false;  // of this kind: it ends with less than the mark
+  bool behind : 1 = false;        // the last of this kind found the mark reached when it was armed
   bool cancelling_receive : 1 = false;
   bool rearm_queued : 1 = false;
   bool sending : 1 = false;  // a send is in flight
@@ -172,6 +174,7 @@ class LinuxUringEngine final : public UringEngine {
   void begin_close(Connection&, CloseReason);
   void close_when_idle(Connection&);
 
+  uint32_t turn_ = 0;  // counts the enters that wait
   Ring ring_;
   ReceiveSlabs slabs_;
   Gather gather_;
@@ -284,11 +287,12 @@ void LinuxUringEngine::end_everything() {
 std::span<EngineEvent> LinuxUringEngine::poll(std::span<EngineEvent> events, Instant wake_at) {
   PENSTOCK_ASSERT(!events.empty());
   if (!ring_.adopted()) adopt_thread();
-  slabs_.release_shown();  // before the receives that found no slab are armed again
+  slabs_.release_shown();  // before receives are armed again: some found no slab
   events_ = events;
   filled_ = 0;
   Instant now = monotonic_now();
   do {
+    ++turn_;
     start_pending(now);
     report_closed();
     const Ring::Wait wait = choose_wait(now, wake_at);
@@ -515,9 +519,12 @@ void LinuxUringEngine::arm_receive(Connection& connection) {
   if (connection.leaving_rest) {
     // When a read empties a socket that got several small segments, the kernel sends an ACK from
     // within it. One byte that stays leaves that to the timer of delayed ACKs (40 ms), which runs
-    // where packets come in. It waits first, because the mark is for waits alone.
-    io_uring_prep_recv(&sqe, connection.fd, nullptr, connection.low_water_bytes - 1, 0);
+    // where packets come in. It waits first, because the mark is for waits alone. Who sends faster
+    // than a mark per turn is read as far as a slab goes: its marks would else be its bandwidth.
+    const uint32_t length = connection.behind ? 0 : connection.low_water_bytes - 1;
+    io_uring_prep_recv(&sqe, connection.fd, nullptr, length, 0);
     sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+    connection.receive_armed_in = turn_;
   } else {
     io_uring_prep_recv_multishot(&sqe, connection.fd, nullptr, 0, 0);
   }
@@ -578,6 +585,8 @@ void LinuxUringEngine::on_receive(Connection& connection, const io_uring_cqe& co
   if ((completion.flags & IORING_CQE_F_MORE) == 0) {
     connection.receiving = false;
     connection.cancelling_receive = false;
+    connection.behind =
+        connection.leaving_rest && !bytes.empty() && connection.receive_armed_in == turn_;
   }
   if (connection.closing) return close_when_idle(connection);
   if (shown) {
