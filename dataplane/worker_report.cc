@@ -20,14 +20,21 @@ constexpr size_t report_steps = 20;
 // twice as much).
 constexpr uint64_t low_water_max = 32 * 1024;
 
-// How often the mark follows the bitrate; also the longest that anything can lie below it.
-constexpr uint64_t low_water_look_ns = 1 * ns_per_s;
+// How often the mark follows the bitrate: with every turn of its row, which comes once a second or a
+// little sooner. What lies below a mark is read with the second look after it: the first may have
+// found the bytes before it.
+constexpr uint64_t low_water_look_ns = 750 * ns_per_ms;
 
 // Of gather_ms, what a poll may wait when nobody is live; the rest is for what gathers in the
 // sockets. A worker that slept finds its code and data gone from the caches: at 200 publishers
-// polls of 30 ms take 0.7 of the CPU time of 10 ms, which take 0.8 of that of 1 ms; longer ones
-// save little.
+// polls of 30 ms take three quarters of the CPU time of 10 ms, which take 0.8 of that of 1 ms;
+// longer ones save little, and whoever connects waits for them.
 constexpr uint64_t gather_share = 5;
+constexpr uint64_t gather_poll_ms_max = 30;
+
+uint64_t gather_poll_ms(uint64_t gather_ms) {
+  return std::min(gather_ms / gather_share, gather_poll_ms_max);
+}
 
 // A drained worker lets go of everybody within about 30 s: 600 steps of 50 ms.
 constexpr size_t drain_steps = 600;
@@ -236,7 +243,7 @@ void Worker::adjust_low_water(Connection& connection) {
   const media::Measured measured = stream->measure.measured(now_);
   if (received > 0 && gather_ms > 0 && !watched) {
     const uint64_t bits = uint64_t{measured.video_bits_per_second} + measured.audio_bits_per_second;
-    mark = std::clamp<uint64_t>(bits * (gather_ms - gather_ms / gather_share) / 8000, 1,
+    mark = std::clamp<uint64_t>(bits * (gather_ms - gather_poll_ms(gather_ms)) / 8000, 1,
                                 low_water_max);
     gathered = mark > 1;
   } else if (received > 0 && hold_ns_ > 0 && stream->mean_frame_bytes <= hold_frame_bytes_max &&
@@ -271,7 +278,7 @@ void Worker::set_low_water(Connection& connection, uint32_t mark, bool gathered)
 void Worker::choose_gather() {
   uint64_t ns = tunable(Tunable::wait_us_max) * ns_per_us;
   if (ns > 0 && connection_count_ > 0 && gathered_connections_ == connection_count_) {
-    ns = std::max(ns, tunable(Tunable::gather_ms) * ns_per_ms / gather_share);
+    ns = std::max(ns, gather_poll_ms(tunable(Tunable::gather_ms)) * ns_per_ms);
   }
   if (ns == gather_ns_) return;
   gather_ns_ = ns;

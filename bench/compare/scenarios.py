@@ -10,6 +10,7 @@ QUICK_ACK_EVERY = 32  # and again after so many receives: dataplane/engine/uring
 LOW_WATER_BYTES_MAX = 32 * 1024  # dataplane/worker_report.cc, low_water_max
 GATHER_MS = 150  # [dataplane] gather_ms, its default
 GATHER_SHARE = 5  # of gather_ms, what a poll may wait when nobody watches anything: worker_report.cc, gather_share
+GATHER_POLL_MS_MAX = 30  # and no more than this: gather_poll_ms_max there
 COALESCE_FROM = 10_000  # [dataplane] coalesce_from, its default
 VIDEO_FPS, AUDIO_FPS = 30, 43  # of penstock-load, its defaults
 GOP_BYTES = 8 << 20  # [limits] gop_bytes, its default
@@ -126,7 +127,7 @@ class Scenario:
         wait_us, low_water, leave_rest = WAIT_US_MAX, 1, False
         load = self.loads[0]
         if self.gather_ms and load.mode in ("publish", "blast"):
-            in_polls_ms = self.gather_ms // GATHER_SHARE
+            in_polls_ms = min(self.gather_ms // GATHER_SHARE, GATHER_POLL_MS_MAX)
             wait_us = max(wait_us, in_polls_ms * 1000)
             # A blast has no bitrate to go by, only one that is always too high.
             low_water = bits(load.bitrate) * (self.gather_ms - in_polls_ms) // 8000 if load.bitrate else LOW_WATER_BYTES_MAX

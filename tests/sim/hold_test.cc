@@ -11,8 +11,8 @@
 #include "tests/sim/sim_engine.h"
 #include "tests/sim/zeroed_memory.h"
 
-// One worker that always takes itself for loaded: when sound waits, for what, and how long. And
-// what a GOP cache says that it holds.
+// One worker that always takes itself for loaded: when sound waits, for what, and how long; what a
+// GOP cache says that it holds; what the engine is asked to gather.
 namespace penstock::sim {
 namespace {
 
@@ -68,6 +68,22 @@ class Peer {
   SimPeer wire_;
   rtmp::Initiator initiator_;
   std::vector<uint8_t> unsent_;
+};
+
+/// Keeps what the worker last asked for.
+class AskedEngine final : public SimEngine {
+ public:
+  using SimEngine::SimEngine;
+  void set_low_water(engine::ConnectionId id, uint32_t bytes, engine::Rest kind) override {
+    mark = bytes;
+    rest = kind;
+    SimEngine::set_low_water(id, bytes, kind);
+  }
+  void set_gather_max(uint64_t ns) override { gather_ns = ns; }
+
+  uint32_t mark = 0;
+  engine::Rest rest = engine::Rest::comes_too;
+  uint64_t gather_ns = 0;
 };
 
 class Hold : public testing::Test {
@@ -137,7 +153,7 @@ class Hold : public testing::Test {
   SimControl control_{region_, ControlMode::absent, 1};
   dataplane::Mesh mesh_{1};
   dataplane::LogRing log_;
-  SimEngine engine_{network_, connections_max, ClockMode::caller_advances};
+  AskedEngine engine_{network_, connections_max, ClockMode::caller_advances};
   std::unique_ptr<dataplane::Worker> worker_;
   std::vector<std::unique_ptr<Peer>> peers_;
   uint32_t at_ = 0;
@@ -370,6 +386,58 @@ TEST_F(Hold, no_gop_is_kept_of_what_races_while_nobody_watches) {
   for (int i = 0; i < 3; ++i) second(publisher, true);
   run_ms(1100);
   EXPECT_GT(gop_bytes(), 0U);
+}
+
+class Gather : public Hold {
+ protected:
+  /// Pictures of `bytes` at 30 per second.
+  void publish_for_s(Peer& publisher, size_t bytes, int seconds) {
+    for (int left = 30 * seconds; left > 0; --left) {
+      at_ += 32;
+      picture(publisher, left % 30 == 0, bytes);
+      run_ms(33);
+    }
+  }
+};
+
+TEST_F(Gather, an_unwatched_stream_gathers_and_leaves_a_rest_until_somebody_comes) {
+  Peer& publisher = join(true);
+  publish_for_s(publisher, 4000, 4);
+  const double bytes_per_s = 4000 * 1000.0 / 33;
+  EXPECT_NEAR(engine_.mark, bytes_per_s * 0.120, bytes_per_s * 0.04);
+  EXPECT_EQ(engine_.rest, engine::Rest::may_wait);
+  EXPECT_EQ(engine_.gather_ns, 30 * ns_per_ms);
+
+  join(false);
+  EXPECT_EQ(engine_.mark, 1U);
+  EXPECT_EQ(engine_.rest, engine::Rest::comes_too);
+  EXPECT_EQ(engine_.gather_ns,
+            control::tunable_defaults()[static_cast<size_t>(Tunable::wait_us_max)] * ns_per_us);
+}
+
+TEST_F(Gather, a_mark_that_cannot_be_higher_leaves_no_rest) {
+  Peer& publisher = join(true);
+  publish_for_s(publisher, 30'000, 4);
+  EXPECT_EQ(engine_.mark, 32U * 1024);
+  EXPECT_EQ(engine_.rest, engine::Rest::comes_too);
+}
+
+TEST_F(Gather, a_poll_never_gathers_longer_than_a_newcomer_may_wait) {
+  set(Tunable::gather_ms, 1000);
+  Peer& publisher = join(true);
+  publish_for_s(publisher, 500, 4);
+  const double bytes_per_s = 500 * 1000.0 / 33;
+  EXPECT_NEAR(engine_.mark, bytes_per_s * 0.970, bytes_per_s * 0.3);
+  EXPECT_EQ(engine_.gather_ns, 30 * ns_per_ms);
+}
+
+TEST_F(Gather, what_lies_below_the_mark_is_read_when_nothing_more_comes) {
+  Peer& publisher = join(true);
+  publish_for_s(publisher, 4000, 4);
+  uint64_t silent_ms = 0;
+  for (; engine_.mark > 1 && silent_ms < 5000; ++silent_ms) run_ms(1);
+  EXPECT_LE(silent_ms, 1700U);
+  EXPECT_EQ(engine_.rest, engine::Rest::comes_too);
 }
 
 }  // namespace
