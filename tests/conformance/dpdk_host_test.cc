@@ -131,9 +131,14 @@ TEST_P(DpdkWorkers, share_addresses_and_each_connection_has_one) {
   uint64_t redirected = 0;
   uint64_t adopted = 0;
   for (size_t worker = 0; worker < 2; ++worker) {
-    // Where the interface is: its link is asked of the kernel.
+    // Where the interface is: its link is asked of the kernel, which may take a second after the
+    // interface was made until it says so.
     engine::DpdkWorkerStats stats;
-    dpdk_lab().network->in_engine_side([&] { stats = (**host)->stats(worker); });
+    const Instant up_by = now().after_ms(3000);
+    do {
+      dpdk_lab().network->in_engine_side([&] { stats = (**host)->stats(worker); });
+      if (!stats.link_up) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    } while (!stats.link_up && now() < up_by);
     redirected += value_of(stats.engine, "packets_redirected");
     adopted += value_of(stats.engine, "packets_adopted");
     EXPECT_EQ(value_of(stats.engine, "redirections_full"), 0U);
