@@ -91,8 +91,9 @@ bool take_signals(Parts& parts, int signals) {
 void steer_until_told(Parts& parts, Steering& steering, int signals) {
   while (true) {
     const uint32_t wait_ms = steering.turn(monotonic_ns());
-    // A hang-up of the data plane ends the wait; nothing is sent to us otherwise.
-    std::array<pollfd, 2> watched{pollfd{signals, POLLIN, 0}, pollfd{steering.socket(), POLLIN, 0}};
+    // A hang-up of the data plane ends the wait, and a worker that asks.
+    std::array<pollfd, 3> watched{pollfd{signals, POLLIN, 0}, pollfd{steering.socket(), POLLIN, 0},
+                                  pollfd{steering.bell(), POLLIN, 0}};
     const int ready = ::poll(watched.data(), watched.size(), static_cast<int>(wait_ms));
     if (ready > 0 && watched[0].revents != 0 && !take_signals(parts, signals)) return;
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -59,12 +60,12 @@ std::expected<int, std::string> connect_to(const std::string& path) {
 struct Received {
   std::array<uint8_t, control::attach_packet_bytes_max> bytes;
   size_t count = 0;
-  int descriptor = -1;
+  control::AttachDescriptors descriptors;
 };
 
 std::expected<void, std::string> receive_packet(int socket, Received& received) {
   iovec span{.iov_base = received.bytes.data(), .iov_len = received.bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> ancillary{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(control::AttachDescriptors))> ancillary{};
   msghdr message{};
   message.msg_iov = &span;
   message.msg_iovlen = 1;
@@ -75,7 +76,8 @@ std::expected<void, std::string> receive_packet(int socket, Received& received) 
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
        part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    std::memcpy(&received.descriptor, CMSG_DATA(part), sizeof(int));
+    const size_t bytes = std::min(part->cmsg_len - CMSG_LEN(0), sizeof(received.descriptors));
+    std::memcpy(&received.descriptors, CMSG_DATA(part), bytes);
   }
   received.count = static_cast<size_t>(count);
   if (count == 0) return std::unexpected("the data plane closed the connection");
@@ -103,7 +105,8 @@ std::expected<std::shared_ptr<Attachment>, std::string> Attachment::attach(
 
   Received received;
   const auto arrived = receive_packet(socket.get(), received);
-  const Descriptor memory(received.descriptor);
+  const Descriptor memory(received.descriptors.region);
+  Descriptor bell(received.descriptors.questions);
   if (!arrived) return std::unexpected(arrived.error());
   const auto packet = control::read_attach_packet({received.bytes.data(), received.count});
   if (!packet) {
@@ -111,7 +114,8 @@ std::expected<std::shared_ptr<Attachment>, std::string> Attachment::attach(
         "the data plane speaks another version of the region; install both programs of one "
         "version");
   }
-  if (memory.get() < 0) return std::unexpected("the data plane sent no region");
+  if (memory.get() < 0 || bell.get() < 0)
+    return std::unexpected("the data plane sent no region, or no bell");
 
   const auto bytes = sealed_bytes(memory.get());
   if (!bytes) return std::unexpected(bytes.error());
@@ -127,12 +131,14 @@ std::expected<std::shared_ptr<Attachment>, std::string> Attachment::attach(
     ::munmap(base, *bytes);
     return std::unexpected("the region's header makes no sense");
   }
-  return std::shared_ptr<Attachment>(new Attachment(socket.release(), base, *bytes, plan, *packet));
+  return std::shared_ptr<Attachment>(
+      new Attachment(socket.release(), bell.release(), base, *bytes, plan, *packet));
 }
 
-Attachment::Attachment(int socket, void* base, uint64_t bytes, control::RegionPlan plan,
+Attachment::Attachment(int socket, int bell, void* base, uint64_t bytes, control::RegionPlan plan,
                        const control::AttachPacket& packet)
     : socket_(socket),
+      bell_(bell),
       base_(base),
       bytes_(bytes),
       region_(base, plan),
@@ -142,6 +148,7 @@ Attachment::Attachment(int socket, void* base, uint64_t bytes, control::RegionPl
 
 Attachment::~Attachment() {
   ::close(socket_);
+  ::close(bell_);
   ::munmap(base_, bytes_);
 }
 
@@ -153,6 +160,20 @@ bool Attachment::hung_up() const {
     if (count < 0) return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
   }
   return false;
+}
+
+bool Attachment::may_sleep() {
+  Doorbell& questions = region_.header().questions;
+  questions.prepare_sleep();
+  return !questions.anybody_rang();
+}
+
+void Attachment::woke_up() {
+  Doorbell& questions = region_.header().questions;
+  questions.woke_up();
+  eventfd_t rings = 0;
+  (void)::eventfd_read(bell_, &rings);
+  (void)questions.take_rung();
 }
 
 bool Attachment::order(uint32_t worker, const control::Command& command) {

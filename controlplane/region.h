@@ -33,6 +33,14 @@ class Attachment {
   [[nodiscard]] uint64_t started_unix_ms() const { return started_unix_ms_; }
 
   [[nodiscard]] int socket() const { return socket_; }
+  /// Readable when a worker has asked while we sleep.
+  [[nodiscard]] int bell() const { return bell_; }
+  /// After the last look at what workers ask, before sleeping: false when somebody has asked since
+  /// woke_up().
+  [[nodiscard]] bool may_sleep();
+  /// Before the first look.
+  void woke_up();
+
   /// The data plane is gone, or has taken another control process instead of us.
   [[nodiscard]] bool hung_up() const;
 
@@ -43,10 +51,11 @@ class Attachment {
   void ring_all() { ring(UINT64_MAX); }
 
  private:
-  Attachment(int socket, void* base, uint64_t bytes, control::RegionPlan plan,
+  Attachment(int socket, int bell, void* base, uint64_t bytes, control::RegionPlan plan,
              const control::AttachPacket& packet);
 
   int socket_;
+  int bell_;
   void* base_;
   uint64_t bytes_;
   control::Region region_;

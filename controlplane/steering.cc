@@ -19,13 +19,10 @@ constexpr uint64_t mirror_every_ns = 250 * ns_per_ms;
 // else.
 constexpr uint64_t reconcile_every_ns = ns_per_s;
 
-// Workers allow by themselves what their policy allows; who is asked about waits for a verdict, and
-// the next ones come together (a site that reconnects with new keys): 2 ms while they do. Without
-// any for a second, 50 ms: each look takes a core from whoever has it, and a hundred per second were
-// 1 to 4 % of a worker's.
+// Workers allow by themselves what their policy allows, and ring when they ask. Questions come
+// together (a site that reconnects with new keys): while there are some we look every 2 ms, and
+// nobody need ring.
 constexpr uint32_t wait_busy_ms = 2;
-constexpr uint32_t wait_idle_ms = 50;
-constexpr uint64_t busy_for_ns = ns_per_s;
 constexpr uint32_t wait_detached_ms = 20;
 
 }  // namespace
@@ -38,6 +35,11 @@ int Steering::socket() const {
   return attachment ? attachment->socket() : -1;
 }
 
+int Steering::bell() const {
+  const auto attachment = parts_.link.current();
+  return attachment ? attachment->bell() : -1;
+}
+
 uint32_t Steering::turn(uint64_t now_ns) {
   if (!parts_.link.current() && now_ns >= attach_at_ns_) try_attach(now_ns);
   const auto attachment = parts_.link.current();
@@ -45,9 +47,17 @@ uint32_t Steering::turn(uint64_t now_ns) {
     keep_history(now_ns);
     return wait_detached_ms;
   }
-  steer(*attachment, now_ns);
-  if (attachment->hung_up()) lose(*attachment, now_ns);
-  return now_ns - last_verdict_ns_ < busy_for_ns ? wait_busy_ms : wait_idle_ms;
+  // First: where another control process was taken instead of us, the bell is its.
+  if (attachment->hung_up()) {
+    lose(*attachment, now_ns);
+    return wait_detached_ms;
+  }
+  attachment->woke_up();
+  const size_t answered = steer(*attachment, now_ns);
+  if (answered > 0) return wait_busy_ms;
+  if (!attachment->may_sleep()) return 0;
+  // The next mirror is never further away than mirror_every_ns.
+  return static_cast<uint32_t>((mirror_at_ns_ - now_ns + ns_per_ms - 1) / ns_per_ms);
 }
 
 void Steering::try_attach(uint64_t now_ns) {
@@ -77,10 +87,10 @@ void Steering::try_attach(uint64_t now_ns) {
                     {"epoch", parts_.reconciler.wanted_epoch()}});
 }
 
-void Steering::steer(Attachment& attachment, uint64_t now_ns) {
+size_t Steering::steer(Attachment& attachment, uint64_t now_ns) {
   attachment.region().header().control_heartbeat_ns.set(now_ns);
   const auto settings = parts_.reconciler.settings();
-  if (verdicts_.answer(attachment, settings->config) > 0) last_verdict_ns_ = now_ns;
+  const size_t answered = verdicts_.answer(attachment, settings->config);
   if (now_ns >= mirror_at_ns_) {
     mirror_at_ns_ = now_ns + mirror_every_ns;
     mirror(attachment, now_ns);
@@ -89,6 +99,7 @@ void Steering::steer(Attachment& attachment, uint64_t now_ns) {
     reconcile_at_ns_ = now_ns + reconcile_every_ns;
     parts_.reconciler.reconcile(attachment);
   }
+  return answered;
 }
 
 void Steering::mirror(Attachment& attachment, uint64_t now_ns) {

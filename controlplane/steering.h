@@ -18,10 +18,12 @@ class Steering {
   uint32_t turn(uint64_t now_ns);
   /// To be waited on together with what else ends the wait; -1: none.
   [[nodiscard]] int socket() const;
+  [[nodiscard]] int bell() const;
 
  private:
   void try_attach(uint64_t now_ns);
-  void steer(Attachment& attachment, uint64_t now_ns);
+  /// How many questions were answered.
+  size_t steer(Attachment& attachment, uint64_t now_ns);
   void mirror(Attachment& attachment, uint64_t now_ns);
   void keep_history(uint64_t now_ns);
   void lose(Attachment& attachment, uint64_t now_ns);
@@ -34,7 +36,6 @@ class Steering {
   uint64_t attach_at_ns_ = 0;
   uint64_t mirror_at_ns_ = 0;
   uint64_t reconcile_at_ns_ = 0;
-  uint64_t last_verdict_ns_ = 0;
   bool history_complained_ = false;
 };
 

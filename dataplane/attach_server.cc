@@ -21,10 +21,10 @@ bool same_user(int socket) {
 }
 
 bool send_hello(int socket, const control::AttachHello& hello, const std::string& config,
-                int region) {
+                const control::AttachDescriptors& descriptors) {
   iovec parts[2] = {{const_cast<control::AttachHello*>(&hello), sizeof(hello)},
                     {const_cast<char*>(config.data()), config.size()}};
-  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof(int))] = {};
+  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof(descriptors))] = {};
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = 2;
@@ -33,8 +33,8 @@ bool send_hello(int socket, const control::AttachHello& hello, const std::string
   cmsghdr* rights = CMSG_FIRSTHDR(&message);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(rights), &region, sizeof(int));
+  rights->cmsg_len = CMSG_LEN(sizeof(descriptors));
+  std::memcpy(CMSG_DATA(rights), &descriptors, sizeof(descriptors));
   return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
 }
 
@@ -74,10 +74,10 @@ AttachServer::~AttachServer() {
 }
 
 bool AttachServer::accept(const control::AttachHello& hello, const std::string& config,
-                          int region) {
+                          control::AttachDescriptors descriptors) {
   const int socket = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (socket < 0) return false;
-  if (!same_user(socket) || !send_hello(socket, hello, config, region)) {
+  if (!same_user(socket) || !send_hello(socket, hello, config, descriptors)) {
     ::close(socket);
     return false;
   }

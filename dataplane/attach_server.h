@@ -23,7 +23,8 @@ class AttachServer {
   [[nodiscard]] int attached() const { return attached_; }  // -1: nobody
 
   /// Greets who has connected; the one before is let go. True when somebody new is attached.
-  bool accept(const control::AttachHello& hello, const std::string& config, int region);
+  bool accept(const control::AttachHello& hello, const std::string& config,
+              control::AttachDescriptors descriptors);
   /// Reads what the attached process sent. True when it rang.
   bool take_bells();
 

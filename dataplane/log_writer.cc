@@ -115,6 +115,7 @@ bool LogWriter::drain() {
       }
       taken += count;
     }
+    any = any || !ring->empty();
   }
   if (any) sink_->logger.flush();
   return any;

@@ -24,7 +24,7 @@ class LogWriter {
 
   /// At most a ring's worth per worker, and nothing while standard error takes nothing: who keeps
   /// house has more to do. What does not fit into the rings meanwhile is dropped and counted.
-  /// Whether there was anything.
+  /// Whether there was anything, or is.
   bool drain();
   /// A line of main's own.
   void write(control::LogLevel level, std::string_view text);

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "dataplane/attach_server.h"
+#include "dataplane/bell.h"
 #include "dataplane/engine/uring/uring_engine.h"
 #include "dataplane/log_writer.h"
 #include "dataplane/main_dpdk.h"
@@ -30,9 +31,9 @@ namespace penstock::dataplane {
 namespace {
 
 // Log rings hold 4096 records; at 20 ms between looks that is 200,000 records a second. While there
-// are none 50 ms do: every look takes a worker's core from it.
+// are none main sleeps until somebody rings, or the certificates' files are to be looked at: every
+// look takes a worker's core from it.
 constexpr int housekeeping_busy_ms = 20;
-constexpr int housekeeping_idle_ms = 50;
 
 constexpr uint32_t port_retry_ms = 50;
 
@@ -136,7 +137,10 @@ class DataPlane {
   Mesh mesh_;
   transport::TunnelMesh tunnel_mesh_;
   StopFlag stop_;
-  std::unique_ptr<engine::DpdkHost> dpdk_;  // outlives the engines' users in cores_
+  Doorbell house_doorbell_;
+  Bell house_bell_{house_doorbell_};                     // main's own
+  Bell questions_{memory_.region().header().questions};  // the control plane's
+  std::unique_ptr<engine::DpdkHost> dpdk_;               // outlives the engines' users in cores_
   std::unique_ptr<LinkReports> links_;
   std::vector<Core> cores_;
   std::unique_ptr<LogWriter> log_;
@@ -185,6 +189,9 @@ std::expected<void, std::string> DataPlane::prepare_core(
 
 std::expected<void, std::string> DataPlane::prepare() {
   const config::Config& config = start_.applied.config;
+  if (house_bell_.descriptor() < 0 || questions_.descriptor() < 0) {
+    return std::unexpected("no descriptor left for an eventfd; raise the limit (ulimit -n)");
+  }
   const auto endpoints = listen_endpoints(config);
   if (!endpoints) return std::unexpected(endpoints.error());
   if (config.engine == "dpdk") {
@@ -335,7 +342,9 @@ void DataPlane::start_workers() {
                             .unix_minus_monotonic_ms = offset,
                             .connections_max = descriptors_.connections_max,
                             .stop = &stop_,
-                            .tuned = transport::rates_of(core.transport.get())};
+                            .tuned = transport::rates_of(core.transport.get()),
+                            .ring_main = [this, id] { house_bell_.ring(id); },
+                            .ring_control = [this, id] { questions_.ring(id); }};
     core.thread = std::thread([this, parts, number = core.number] {
       pin_to_core(number);
       work(parts);
@@ -481,12 +490,17 @@ void DataPlane::keep_house(int signals) {
 
   bool busy = true;
   while (true) {
-    pollfd waits[3] = {
-        {signals, POLLIN, 0}, {attach_.listener(), POLLIN, 0}, {attach_.attached(), POLLIN, 0}};
-    poll(waits, 3, busy ? housekeeping_busy_ms : housekeeping_idle_ms);
+    pollfd waits[4] = {{signals, POLLIN, 0},
+                       {attach_.listener(), POLLIN, 0},
+                       {attach_.attached(), POLLIN, 0},
+                       {house_bell_.descriptor(), POLLIN, 0}};
+    const uint64_t idle_ns = certificates_look_at_.since(monotonic_now());
+    const auto idle_ms = static_cast<int>((idle_ns + ns_per_ms - 1) / ns_per_ms);
+    poll(waits, 4, busy ? housekeeping_busy_ms : house_bell_.prepare_sleep(idle_ms));
+    house_bell_.woke_up();
     if ((waits[0].revents & POLLIN) != 0) return;
     if ((waits[1].revents & POLLIN) != 0 &&
-        attach_.accept(hello, config_text, memory_.descriptor())) {
+        attach_.accept(hello, config_text, {memory_.descriptor(), questions_.descriptor()})) {
       log_->write(control::LogLevel::info, "control plane attached");
     }
     bool rung = false;
@@ -502,8 +516,8 @@ void DataPlane::keep_house(int signals) {
     // The bell is for workers, who would wait for these.
     if (keep_admission() || rung) wake_all();
     keep_applied();
-    keep_certificates();
     keep_links();
+    keep_certificates();  // last: main sleeps until its second is over, and so are the others'
     busy = log_->drain();
   }
 }

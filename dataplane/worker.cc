@@ -1,6 +1,7 @@
 #include "dataplane/worker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "penstock/base/assert.h"
 
@@ -106,6 +107,8 @@ void Worker::tick(Instant now) {
     rung_ &= rung_ - 1;
     if (mesh_.doorbell(other).ring(parts_.id)) parts_.engines[other]->wake();
   }
+  if (std::exchange(main_has_to_look_, false) && parts_.ring_main) parts_.ring_main();
+  if (std::exchange(asked_, false) && parts_.ring_control) parts_.ring_control();
 }
 
 void Worker::apply_wanted() {
@@ -166,6 +169,7 @@ void Worker::apply_wanted() {
     if (!accept) log(LogEvent::draining, nullptr, {}, {});
   }
   area_.applied_epoch.publish(state.epoch);
+  main_has_to_look_ = true;
   log(LogEvent::config_applied, nullptr, {}, {}, state.epoch);
 }
 

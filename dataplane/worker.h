@@ -43,6 +43,11 @@ struct WorkerParts {
   const StopFlag* stop = nullptr;
   /// Told of every set of tunables that the worker applies, on its thread.
   std::function<void(const control::TunableValues&)> tuned;
+  /// Told on the worker's thread, once per tick, when main has something to look at (records in
+  /// `log`, another state applied), and when the control plane has (questions). None: they look by
+  /// themselves.
+  std::function<void()> ring_main;
+  std::function<void()> ring_control;
 };
 
 /// One core's loop: it owns the connections that its engine accepts, the streams published on them,
@@ -281,6 +286,8 @@ class Worker {
   std::array<std::deque<Lease>, workers_max> deferred_notes_;
   std::array<uint32_t, workers_max> leases_out_{};
   std::array<Instant, workers_max> shed_asked_at_{};
+  bool main_has_to_look_ = false;  // since a tick that is not yet to its end; so asked_
+  bool asked_ = false;
   // A bit per worker.
   uint64_t rung_ = 0;      // something was put into a ring for it in this tick
   uint64_t to_visit_ = 0;  // it rang, and its rings to us are not known to be empty

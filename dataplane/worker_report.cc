@@ -339,6 +339,7 @@ void Worker::log(LogEvent event, const Connection* connection, std::string_view 
   record.name.set(name);
   record.detail.set(detail);
   if (!parts_.log->push(record)) count(Counter::log_records_dropped);
+  main_has_to_look_ = true;
 }
 
 void Worker::count(control::Counter counter, uint64_t by) {

@@ -97,7 +97,10 @@ void Worker::ask(Connection& connection, Ask made, std::string_view query) {
   request.query.set(query);
   const Instant beat{parts_.region.header().control_heartbeat_ns.get()};
   const bool control_alive = now_.since(beat) < control_fresh_ns;
-  if (!control_alive || !area_.verdicts.push(request)) decide_by_own_policy(connection, request_id);
+  if (!control_alive || !area_.verdicts.push(request)) {
+    return decide_by_own_policy(connection, request_id);
+  }
+  asked_ = true;
 }
 
 /// No verdict in time is itself a verdict: the policy that was last applied, which every worker has

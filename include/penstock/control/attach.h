@@ -12,9 +12,11 @@
 
 // How a control process comes by the shared region. The data plane listens on the Unix socket
 // `<state_dir>/dataplane.sock` (SOCK_SEQPACKET, mode 0600). To who connects it sends at once one
-// packet: AttachHello, then config_bytes of text, with the region's memfd as its one SCM_RIGHTS
-// descriptor. The memfd is sealed with F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL: a control process
-// refuses one that could shrink under it.
+// packet: AttachHello, then config_bytes of text, with two SCM_RIGHTS descriptors: the region's
+// memfd and an eventfd. The memfd is sealed with F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL: a
+// control process refuses one that could shrink under it. The eventfd, the same for every control
+// process of a run, becomes readable when a worker asks while RegionHeader::questions says that the
+// control plane sleeps; it does not block.
 //
 // The connection stays open: it is the presence of both. When it hangs up, the other side is gone.
 // When another control process connects, the data plane closes the older one's connection; there is
@@ -30,7 +32,7 @@ namespace penstock::control {
 
 constexpr std::string_view attach_socket_name = "dataplane.sock";
 constexpr uint64_t attach_magic = 0x3148'4354'5453'4E50;  // "PNSTTCH1" little-endian
-constexpr uint32_t attach_version = 1;
+constexpr uint32_t attach_version = 2;
 
 // The configuration without its keys: 14 tunables of at most 60 characters, 64 core numbers, some
 // addresses and paths (each at most 4 KiB by PATH_MAX, three of them). 16 KiB holds it; a longer
@@ -53,6 +55,13 @@ static_assert(sizeof(AttachHello) == 72);
 static_assert(offsetof(AttachHello, region_bytes) == 16);
 static_assert(offsetof(AttachHello, config_bytes) == 36);
 static_assert(offsetof(AttachHello, software) == 40);
+
+/// As they are sent.
+struct AttachDescriptors {
+  int region = -1;
+  int questions = -1;  // the eventfd
+};
+static_assert(sizeof(AttachDescriptors) == 2 * sizeof(int));
 
 constexpr size_t attach_packet_bytes_max = sizeof(AttachHello) + attach_config_bytes_max;
 

@@ -22,7 +22,7 @@
 namespace penstock::control {
 
 constexpr uint64_t region_magic = 0x3130'4B43'5453'4E50;  // "PNSTCK01" little-endian
-constexpr uint32_t region_version = 7;
+constexpr uint32_t region_version = 8;
 
 /// Fixed-size text, zero-terminated and zero-padded. Too long is cut.
 template <size_t Capacity>
@@ -362,6 +362,7 @@ struct RegionHeader {
   SeqSlot<TlsRow> tls;       // written by main
   SeqSlot<KeptRow> kept;     // written by main
   Cell connections_allowed;  // what there are descriptors for, at most limits.connections_max
+  Doorbell questions;        // workers to the control plane: there are VerdictRequests
 };
 
 static_assert(offsetof(RegionHeader, magic) == 0);
@@ -378,7 +379,11 @@ static_assert(offsetof(RegionHeader, kept_epoch) == 64);
 static_assert(offsetof(RegionHeader, tls) == 72);
 static_assert(sizeof(TlsRow) == 392 + 8 + 1024 && sizeof(KeptRow) == 256);
 static_assert(offsetof(RegionHeader, kept) == 72 + 8 + sizeof(TlsRow));
-static_assert(sizeof(RegionHeader) == offsetof(RegionHeader, kept) + 8 + sizeof(KeptRow) + 8);
+static_assert(offsetof(RegionHeader, connections_allowed) ==
+              offsetof(RegionHeader, kept) + 8 + sizeof(KeptRow));
+static_assert(offsetof(RegionHeader, questions) == 1792);
+static_assert(sizeof(RegionHeader) == offsetof(RegionHeader, questions) + cache_line_bytes);
+static_assert(workers_max <= Doorbell::ringers_max);
 static_assert(sizeof(StreamRow) % 8 == 0 && sizeof(ConnectionRow) % 8 == 0 &&
               sizeof(WantedState) % 8 == 0);
 static_assert(sizeof(LinkNumber) == 72 && sizeof(LinkRow) == 304 + link_numbers_max * 72);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -53,6 +54,7 @@ class FakeDataplane {
     if (peer_ >= 0) ::close(peer_);
     ::close(listener_);
     ::close(memory_);
+    ::close(bell_);
     ::munmap(base_, plan_.region_bytes());
     ::unlink(path_.c_str());
   }
@@ -75,6 +77,13 @@ class FakeDataplane {
   }
   void free_stream(uint32_t worker, uint32_t slot) {
     region_.write_row(worker, slot, control::StreamRow{});
+  }
+
+  /// As a worker does. False: the control plane is awake, and was not rung for.
+  bool ask(uint32_t worker, const control::VerdictRequest& request) {
+    if (!region_.worker(worker).verdicts.push(request)) throw std::runtime_error("a full ring");
+    if (!region_.header().questions.ring(worker)) return false;
+    return ::eventfd_write(bell_, 1) == 0;
   }
 
   [[nodiscard]] std::vector<control::Command> commands(uint32_t worker) {
@@ -182,7 +191,8 @@ class FakeDataplane {
     hello.software.set("9.9.9");
     std::array<iovec, 2> parts{iovec{&hello, sizeof hello},
                                iovec{shape_.config.data(), shape_.config.size()}};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> ancillary{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(control::AttachDescriptors))> ancillary{};
+    const control::AttachDescriptors descriptors{memory_, bell_};
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
@@ -191,8 +201,8 @@ class FakeDataplane {
     cmsghdr* rights = CMSG_FIRSTHDR(&message);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(rights), &memory_, sizeof(int));
+    rights->cmsg_len = CMSG_LEN(sizeof descriptors);
+    std::memcpy(CMSG_DATA(rights), &descriptors, sizeof descriptors);
     (void)::sendmsg(peer_, &message, MSG_NOSIGNAL);
   }
 
@@ -222,6 +232,7 @@ class FakeDataplane {
   control::Region region_;
   void* base_ = nullptr;
   int memory_ = -1;
+  int bell_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int listener_ = -1;
   int peer_ = -1;
   StopFlag stop_;

@@ -42,9 +42,9 @@ class Plane : public testing::Test {
   }
 
   /// One turn, with the clock ahead by so much: timers of the loop need no waiting.
-  void turn(uint64_t ahead_ms = 0) {
+  uint32_t turn(uint64_t ahead_ms = 0) {
     ahead_ns += ahead_ms * 1'000'000;
-    steering->turn(monotonic_ns() + ahead_ns);
+    return steering->turn(monotonic_ns() + ahead_ns);
   }
 
   api::Answer ask(const std::string& method, const std::string& path, const std::string& body = {},

@@ -34,6 +34,42 @@ TEST_F(SteeringTest, beats_and_answers_verdicts_in_each_turn) {
   EXPECT_EQ(dataplane->commands(0)[0].allowed, 1u);
 }
 
+bool is_rung(const Steering& steering) {
+  pollfd ready{steering.bell(), POLLIN, 0};
+  return ::poll(&ready, 1, 0) == 1 && ready.revents == POLLIN;
+}
+
+TEST_F(SteeringTest, a_worker_that_asks_ends_the_sleep) {
+  start_dataplane();
+  EXPECT_GT(turn(), 100u) << "nothing to do until the next mirror";
+  EXPECT_FALSE(is_rung(*steering));
+  EXPECT_TRUE(dataplane->ask(0, {.request_id = 5}));
+  EXPECT_TRUE(is_rung(*steering));
+  EXPECT_FALSE(dataplane->ask(1, {.request_id = 6})) << "one ring is enough";
+  EXPECT_LT(turn(), 5u) << "where one has asked others follow";
+  EXPECT_FALSE(is_rung(*steering));
+  EXPECT_FALSE(dataplane->ask(0, {.request_id = 7})) << "found with the next look";
+  EXPECT_LT(turn(), 5u);
+  EXPECT_GT(turn(), 100u);
+  EXPECT_TRUE(eventually(
+      [&] { return dataplane->commands(0).size() == 2 && dataplane->commands(1).size() == 1; }));
+}
+
+TEST_F(SteeringTest, a_ring_for_a_dead_control_process_is_heard_by_the_next) {
+  start_dataplane();
+  turn();
+  steering = std::make_unique<Steering>(*parts, folder.file("dataplane.sock"));
+  parts->link.set(nullptr);
+  EXPECT_TRUE(dataplane->ask(0, {.request_id = 5}));
+  for (uint64_t id = 6; id < 20; ++id) dataplane->ask(0, {.request_id = id});
+  turn();
+  EXPECT_TRUE(eventually([&] { return dataplane->commands(0).size() == 15; }));
+  turn();
+  EXPECT_FALSE(is_rung(*steering));
+  EXPECT_TRUE(dataplane->ask(1, {.request_id = 20}));
+  EXPECT_TRUE(is_rung(*steering)) << "the same bell was handed on";
+}
+
 TEST_F(SteeringTest, a_dead_data_plane_is_noticed_and_the_next_one_attached) {
   start_dataplane();
   dataplane->put_stream(0, 0, stream_row(1, "live/a"));
