@@ -174,7 +174,8 @@ class LinuxUringEngine final : public UringEngine {
   void begin_close(Connection&, CloseReason);
   void close_when_idle(Connection&);
 
-  uint32_t turn_ = 0;  // counts the enters that wait
+  bool ran_dry_ = false;  // a receive found no slab in the last turn: its bytes wait in the socket
+  uint32_t turn_ = 0;     // counts the enters that wait
   Ring ring_;
   ReceiveSlabs slabs_;
   Gather gather_;
@@ -296,6 +297,7 @@ std::span<EngineEvent> LinuxUringEngine::poll(std::span<EngineEvent> events, Ins
     start_pending(now);
     report_closed();
     const Ring::Wait wait = choose_wait(now, wake_at);
+    ran_dry_ = false;
     if (wait.completions > 1) ++counters_.gathered;
     ring_.enter(wait);
     uint32_t taken = take_completions();
@@ -350,7 +352,7 @@ void LinuxUringEngine::start_pending(Instant now) {
 Ring::Wait LinuxUringEngine::choose_wait(Instant now, Instant wake_at) const {
   const bool work_left = filled_ > 0 || woken_ || !closed_.empty() || !sends_.empty() ||
                          !connects_.empty() || !rearms_.empty() || ring_.completions_ready() > 0;
-  if (work_left || now >= wake_at) return {};
+  if (work_left || ran_dry_ || now >= wake_at) return {};
   const Instant until = std::min(wake_at, acceptor_.retry_at(now));
   return gather_.choose(std::min(until.since(now), wait_ns_max), events_.size(),
                         ring_.has_min_wait());
@@ -600,6 +602,7 @@ void LinuxUringEngine::on_receive(Connection& connection, const io_uring_cqe& co
     return;
   } else if (result == -ENOBUFS) {
     ++counters_.receive_memory_dry;
+    ran_dry_ = true;
   } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     return begin_close(connection, reason_of(-result));
   }

@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "dataplane/engine/uring/uring_engine.h"
 #include "tests/conformance/harness.h"
 #include "tests/conformance/world.h"
 
-// What Rest::may_wait means for the io_uring engine in particular; others may take it for a hint
-// and give everything.
+// What the seam leaves open and the io_uring engine keeps: what Rest::may_wait means (others may
+// take it for a hint and give everything), and what happens when its slabs run out.
 namespace penstock::conformance {
 namespace {
 
@@ -99,6 +102,31 @@ TEST(UringRest, a_place_is_used_again_while_its_receive_is_cancelled) {
     harness.close(*next);
     harness.poll(1);
   }
+}
+
+// What found no slab is in its socket still. Who waits for more of it gives its sender a pause of a
+// gathering per turn: a blast went at a third of what the worker could take.
+TEST(UringSlabs, a_turn_that_ran_out_of_slabs_does_not_wait) {
+  Harness harness{make_uring_scarce({})};
+  constexpr size_t bytes = 4'000'000;  // long enough to count as a load
+  harness.engine().set_gather_max(20 * ns_per_ms);
+  std::vector<std::unique_ptr<Peer>> peers;
+  std::vector<Connection*> connections;
+  std::vector<Exchange> exchanges;
+  for (uint64_t i = 0; i < 4; ++i) {
+    auto [peer, connection] = harness.connect();
+    connections.push_back(connection);
+    exchanges.push_back({peer.get(), pattern(bytes, i)});
+    peers.push_back(std::move(peer));
+  }
+  const auto& counters = static_cast<engine::UringEngine&>(harness.engine()).counters();
+  ASSERT_TRUE(harness.run_until([&] {
+    for (Exchange& exchange : exchanges) exchange.step();
+    return std::ranges::all_of(
+        connections, [&](const Connection* one) { return one->received.size() == bytes; });
+  }));
+  EXPECT_GT(counters.receive_memory_dry, 200U);
+  EXPECT_LT(counters.gathered, 20U) << counters.receive_memory_dry;
 }
 
 }  // namespace
