@@ -151,6 +151,11 @@ struct Stream {
       __builtin_prefetch(at, 1);
     }
   }
+  /// A little later: where the frame will be written, and noted.
+  void prefetch_pointed_to() const {
+    log.prefetch();
+    __builtin_prefetch(gop.data() + gop.size(), 1);
+  }
   /// Video without a keyframe is noise: while video flows, a new subscriber starts at one; a stream
   /// of sound alone starts at once. 5 s is longer than any keyframe interval that players put up
   /// with.

@@ -48,6 +48,7 @@ class TlsLayer final : public tunnel::Layer {
   [[nodiscard]] std::expected<Opened, Fault> open(Bytes input, MutableBytes room,
                                                   std::vector<uint8_t>& to_peer) override;
   void seal(Bytes plain, std::vector<uint8_t>& to_peer) override;
+  void prefetch() const override;
   [[nodiscard]] bool established() const override { return established_; }
   [[nodiscard]] bool ended() const override { return ended_; }
   void finish(std::vector<uint8_t>& to_peer) override;

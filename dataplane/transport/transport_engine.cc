@@ -24,6 +24,11 @@ constexpr size_t first_flight_bytes_max = 16 * 1024;
 // receive memory (16 MiB) bounds. Nothing is read from it meanwhile.
 constexpr size_t kept_bytes_max = 20 * 1024 * 1024;
 
+// Events before it, as in Worker::take_events(): each thing is found by way of the one before.
+constexpr size_t fetch_stack_ahead = 6;
+constexpr size_t fetch_layer_ahead = 4;
+constexpr size_t fetch_kept_ahead = 2;
+
 Transport transport_of(bool secure, bool tunnel, bool rtmpe) {
   if (tunnel) return secure ? Transport::rtmpts : rtmpe ? Transport::rtmpte : Transport::rtmpt;
   return secure ? Transport::rtmps : rtmpe ? Transport::rtmpe : Transport::rtmp;
@@ -94,7 +99,9 @@ std::span<EngineEvent> TransportEngine::poll(std::span<EngineEvent> events, Inst
   now_ = options_.now();
   // Never ahead of what is read: what becomes more than one event goes behind, and all after it:
   // a place whose `closed` waits there may have been taken by a new peer already.
-  for (EngineEvent& event : rest.first(come)) {
+  for (size_t i = 0; i < come; ++i) {
+    if (stack_count_ > 0) prefetch(rest.first(come).subspan(i));
+    EngineEvent& event = rest[i];
     if (!passes(event)) continue;
     if (later_.empty()) {
       events[count++] = event;
@@ -106,6 +113,21 @@ std::span<EngineEvent> TransportEngine::poll(std::span<EngineEvent> events, Inst
   turn_tunnels();
   count = take_later(events, count);
   return events.first(count);
+}
+
+/// Of the events that come soon: first the stack, then its layer, then what that keeps.
+void TransportEngine::prefetch(std::span<const EngineEvent> events) const {
+  const auto stack_of = [&](size_t ahead) -> const Stack* {
+    if (ahead >= events.size() || events[ahead].id.index >= stacks_.size()) return nullptr;
+    return stacks_[events[ahead].id.index].get();
+  };
+  if (const Stack* stack = stack_of(fetch_stack_ahead)) {
+    const char* start = reinterpret_cast<const char*>(stack);
+    for (size_t at = 0; at < sizeof *stack; at += 64) __builtin_prefetch(start + at, 1);
+  }
+  if (const Stack* stack = stack_of(fetch_layer_ahead)) __builtin_prefetch(stack->layer.get(), 1);
+  const Stack* next = stack_of(fetch_kept_ahead);
+  if (next != nullptr && next->layer != nullptr) next->layer->prefetch();
 }
 
 size_t TransportEngine::take_later(std::span<EngineEvent> events, size_t from) {

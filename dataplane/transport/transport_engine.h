@@ -121,6 +121,7 @@ class TransportEngine final : public engine::Engine {
   void forget(engine::ConnectionId id);
 
   // From the engine up
+  void prefetch(std::span<const engine::EngineEvent> events) const;
   bool passes(engine::EngineEvent& event);
   void accepted(const engine::EngineEvent& event);
   bool first_bytes(Stack& stack, Bytes bytes);

@@ -35,6 +35,8 @@ void Session::prefetch() const {
   for (size_t at = 0; at < hot_bytes; at += 64) __builtin_prefetch(state + at, 1);
 }
 
+void Session::prefetch_pointed_to() const { state_->reader.prefetch(); }
+
 void Session::feed(Bytes input, Instant now) { state_->feed(input, now); }
 std::expected<Event, Fault> Session::next() { return state_->next(); }
 

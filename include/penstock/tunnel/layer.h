@@ -41,6 +41,9 @@ class Layer {
   /// After a fault: what exactly was wrong, for the log; may be empty. None of the peer's own text.
   [[nodiscard]] virtual std::string_view reason() const { return {}; }
 
+  /// open() comes soon: what it touches is to be there then.
+  virtual void prefetch() const {}
+
   /// Appends what tells the peer that no more will be sealed (TLS close_notify); may be nothing.
   virtual void finish(std::vector<uint8_t>& to_peer) = 0;
 };
