@@ -235,8 +235,9 @@ ALL = (
              servers=("penstock",), gather_ms=0, bars=(Bar("more:plain_500_message", None),)),
     Scenario("workers_1", "200 publishers, 400 players x 1 Mbit/s, one worker", "cpu_per_gb_both",
              (Load("mixed", publishers=200, players=400, bitrate="1M"),), servers=("penstock",), no_gap=True),
-    Scenario("workers_2", "the same over two workers, which share cores with the generator", "cpu_per_gb_both",
-             (Load("mixed", publishers=200, players=400, bitrate="1M"),), servers=("penstock",), no_gap=True, workers=2,
+    # Twice as many: with half of the load each, the two would coalesce less than the one does.
+    Scenario("workers_2", "twice as many over two workers, which share cores with the generator", "cpu_per_gb_both",
+             (Load("mixed", publishers=400, players=800, bitrate="1M"),), servers=("penstock",), no_gap=True, workers=2,
              bars=(Bar("capacity:workers_1", 1.7),)),
 )
 BY_NAME = {scenario.name: scenario for scenario in ALL}
