@@ -177,6 +177,9 @@ ALL = (
              (Load("publish", publishers=1000, bitrate="1M"),), gather_ms=150, bars=(Bar(NGINX, 0.35, 0.2),)),
     Scenario("ingest_unwatched_200", "200 publishers x 1 Mbit/s, nobody watches, delay bound 150 ms", "cpu_per_gb_in",
              (Load("publish", publishers=200, bitrate="1M"),), gather_ms=150, bars=(Bar(NGINX, 0.25, 0.12),)),
+    # Neither the floor nor nginx-rtmp keeps a GOP for who comes next.
+    Scenario("ingest_unwatched_200_no_gop", "the same, GOP cache off: nobody keeps anything", "cpu_per_gb_in",
+             (Load("publish", publishers=200, bitrate="1M"),), gather_ms=150, gop_bytes=0, bars=(Bar(NGINX, 0.25, 0.12),)),
     Scenario("ingest_watched_1000_chunk128", "1000 publishers x 1 Mbit/s, chunk 128, as if watched: ingest's share",
              "cpu_per_gb_in", (Load("publish", publishers=1000, bitrate="1M", chunk_bytes=128),), gather_ms=0,
              bars=(Bar("floor", 1.6, 1.3),)),
