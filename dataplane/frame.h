@@ -106,6 +106,7 @@ class FrameLog {
   [[nodiscard]] static size_t room(const Frame& frame);
   void clear(FramePool& pool);
   void prefetch() const {
+    if (next_ == nullptr) return;
     __builtin_prefetch(next_, 1);
     __builtin_prefetch(next_ + 64, 1);
   }
