@@ -105,11 +105,6 @@ class FrameLog {
   /// Wire bytes that there is room for before grow() is needed.
   [[nodiscard]] static size_t room(const Frame& frame);
   void clear(FramePool& pool);
-  void prefetch() const {
-    if (next_ == nullptr) return;
-    __builtin_prefetch(next_, 1);
-    __builtin_prefetch(next_ + 64, 1);
-  }
 
   // A message of more than this lies in a block of its own, which has room for what has arrived and
   // is doubled when it grows.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataplane/frame.h"
+#include "penstock/base/prefetch.h"
 #include "penstock/media/measure.h"
 #include "penstock/media/tag.h"
 #include "penstock/rtmp/session.h"
@@ -146,15 +147,9 @@ struct Stream {
   [[nodiscard]] bool owned_here() const { return publisher != nullptr; }
   /// A frame of it comes soon.
   void prefetch() const {
+    const char* start = reinterpret_cast<const char*>(&subscribers);
     const char* end = reinterpret_cast<const char*>(assemblies.data() + 1);
-    for (const char* at = reinterpret_cast<const char*>(&subscribers); at < end; at += 64) {
-      __builtin_prefetch(at, 1);
-    }
-  }
-  /// A little later: where the frame will be written, and noted.
-  void prefetch_pointed_to() const {
-    log.prefetch();
-    __builtin_prefetch(gop.data() + gop.size(), 1);
+    prefetch_lines(start, static_cast<size_t>(end - start));
   }
   /// Video without a keyframe is noise: while video flows, a new subscriber starts at one; a stream
   /// of sound alone starts at once. 5 s is longer than any keyframe interval that players put up

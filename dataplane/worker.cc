@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "penstock/base/assert.h"
+#include "penstock/base/prefetch.h"
 
 namespace penstock::dataplane {
 namespace {
@@ -21,14 +22,6 @@ constexpr size_t sends_per_tick = 512;
 // Events before it: memory takes 100 ns or so, an event 200 ns at least.
 constexpr size_t fetch_connection_ahead = 4;
 constexpr size_t fetch_stream_ahead = 2;
-constexpr size_t fetch_pointed_to_ahead = 1;
-
-/// Up to what every event counts on it.
-void prefetch_lines(const Connection* connection) {
-  if (connection == nullptr) return;
-  const char* start = reinterpret_cast<const char*>(connection);
-  for (size_t at = 0; at < connection_hot_bytes; at += 64) __builtin_prefetch(start + at, 1);
-}
 
 // The control plane cannot ring us: its verdicts and commands are looked for this often.
 constexpr uint64_t verdict_look_ns = 1 * ns_per_ms;
@@ -235,12 +228,11 @@ void Worker::take_events() {
   for (size_t i = 0; i < event_count_; ++i) {
     if (i + fetch_connection_ahead < event_count_) {
       const size_t index = events_[i + fetch_connection_ahead].id.index;
-      if (index < connections_.size()) prefetch_lines(connections_[index].get());
+      if (index < connections_.size()) {
+        prefetch_lines(connections_[index].get(), connection_hot_bytes);
+      }
     }
     if (i + fetch_stream_ahead < event_count_) prefetch(events_[i + fetch_stream_ahead]);
-    if (i + fetch_pointed_to_ahead < event_count_) {
-      prefetch_pointed_to(events_[i + fetch_pointed_to_ahead]);
-    }
     take_event(events_[i]);
   }
   event_count_ = 0;
@@ -253,14 +245,6 @@ void Worker::prefetch(const engine::EngineEvent& event) const {
   connection->session.prefetch();
   if (connection->published != nullptr) connection->published->prefetch();
   __builtin_prefetch(event.bytes.data());
-}
-
-void Worker::prefetch_pointed_to(const engine::EngineEvent& event) const {
-  if (event.kind != engine::EngineEventKind::received) return;
-  const Connection* connection = find(event.id);
-  if (connection == nullptr) return;
-  connection->session.prefetch_pointed_to();
-  if (connection->published != nullptr) connection->published->prefetch_pointed_to();
 }
 
 void Worker::take_event(const engine::EngineEvent& event) {

@@ -83,7 +83,6 @@ class Worker {
   void take_command(const control::Command& command);
   void take_events();
   void prefetch(const engine::EngineEvent& event) const;
-  void prefetch_pointed_to(const engine::EngineEvent& event) const;
   void take_event(const engine::EngineEvent& event);
   void expire_timers();
   void expire(Connection& connection);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "penstock/base/assert.h"
+#include "penstock/base/prefetch.h"
 #include "penstock/tunnel/sniff.h"
 
 namespace penstock::transport {
@@ -121,10 +122,7 @@ void TransportEngine::prefetch(std::span<const EngineEvent> events) const {
     if (ahead >= events.size() || events[ahead].id.index >= stacks_.size()) return nullptr;
     return stacks_[events[ahead].id.index].get();
   };
-  if (const Stack* stack = stack_of(fetch_stack_ahead)) {
-    const char* start = reinterpret_cast<const char*>(stack);
-    for (size_t at = 0; at < sizeof *stack; at += 64) __builtin_prefetch(start + at, 1);
-  }
+  prefetch_lines(stack_of(fetch_stack_ahead), sizeof(Stack));
   if (const Stack* stack = stack_of(fetch_layer_ahead)) __builtin_prefetch(stack->layer.get(), 1);
   const Stack* next = stack_of(fetch_kept_ahead);
   if (next != nullptr && next->layer != nullptr) next->layer->prefetch();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "penstock/base/assert.h"
+#include "penstock/base/prefetch.h"
 #include "src/rtmp/session_state.h"
 
 namespace penstock::rtmp {
@@ -31,11 +32,8 @@ void Session::skip_handshake() { state_->handshake.reset(); }
 
 void Session::prefetch() const {
   constexpr size_t hot_bytes = 5 * 64;  // Session::State: what a media message touches
-  const char* state = reinterpret_cast<const char*>(state_.get());
-  for (size_t at = 0; at < hot_bytes; at += 64) __builtin_prefetch(state + at, 1);
+  prefetch_lines(state_.get(), hot_bytes);
 }
-
-void Session::prefetch_pointed_to() const { state_->reader.prefetch(); }
 
 void Session::feed(Bytes input, Instant now) { state_->feed(input, now); }
 std::expected<Event, Fault> Session::next() { return state_->next(); }

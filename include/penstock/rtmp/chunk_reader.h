@@ -60,11 +60,6 @@ class ChunkReader {
   size_t take_rest(uint8_t slot, MutableBytes room);
   /// The same without the payload.
   size_t skip_rest(uint8_t slot);
-  /// What next() touches beyond the reader itself is to be there then. What only prefetches is
-  /// inlined by force: g++ takes such a function for pure, and deletes its calls.
-  [[gnu::always_inline]] void prefetch() const {
-    for (const ChunkStream& stream : streams_) __builtin_prefetch(&stream.unfinished, 1);
-  }
   [[nodiscard]] bool unfinished(uint8_t slot) const { return (free_slots_ >> slot & 1) == 0; }
 
   /// Hands back the input that is not used yet, as if it had not been fed.

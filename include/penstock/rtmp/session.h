@@ -160,10 +160,8 @@ class Session {
   /// first feed() only.
   void skip_handshake();
 
-  /// feed() and next() come soon: what they touch is to be there then. First the state, and a
-  /// little later, when that is there, what it points to.
+  /// feed() and next() come soon: what they touch is to be there then.
   void prefetch() const;
-  void prefetch_pointed_to() const;
   /// `input` must stay valid until next() has returned NeedInput. Only after NeedInput (or before
   /// the first event).
   void feed(Bytes input, Instant now);
