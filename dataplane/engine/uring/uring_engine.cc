@@ -351,8 +351,9 @@ void LinuxUringEngine::start_pending(Instant now) {
 
 Ring::Wait LinuxUringEngine::choose_wait(Instant now, Instant wake_at) const {
   const bool work_left = filled_ > 0 || woken_ || !closed_.empty() || !sends_.empty() ||
-                         !connects_.empty() || !rearms_.empty() || ring_.completions_ready() > 0;
-  if (work_left || ran_dry_ || now >= wake_at) return {};
+                         !connects_.empty() || !rearms_.empty() || ran_dry_ ||
+                         ring_.completions_ready() > 0;
+  if (work_left || now >= wake_at) return {};
   const Instant until = std::min(wake_at, acceptor_.retry_at(now));
   return gather_.choose(std::min(until.since(now), wait_ns_max), events_.size(),
                         ring_.has_min_wait());
